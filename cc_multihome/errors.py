@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong, one class for each person who has to act on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class MultihomeError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in the configuration.
+
+    Attributes:
+        path: where it stands, for example ``multihome.policy[0].via``.
+        found: what was found there, as the person wrote it.
+        expected: what would have been right, with the choices there are.
+    """
+
+    path: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, expected {self.expected}"
+
+
+class ConfigError(MultihomeError, ValueError):
+    """The `multihome` key is wrong: whoever wrote it must mend it.
+
+    Carries every mistake, so that one boot shows them all.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        count = len(problems)
+        head = f"{count} mistake{'' if count == 1 else 's'} in the configuration"
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"{head}; nothing was changed:{lines}")
+
+
+class ImdsError(MultihomeError):
+    """The instance metadata service gave no complete answer."""
+
+
+class LinkError(MultihomeError):
+    """An ENI has no network device here, or a device cannot be used."""
+
+
+class CommandError(MultihomeError):
+    """A command failed, was not found, or took longer than it may."""
+
+
+class ApplyError(MultihomeError):
+    """The host refused a change; the former state was put back."""
+
+
+class VerifyError(ApplyError):
+    """The kernel did not come to hold the plan in time."""
+
+
+class RollbackError(MultihomeError):
+    """Putting the former state back failed: a person must look at the host."""

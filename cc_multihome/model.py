@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The values that travel down the pipeline: all frozen, none with effects.
+
+The words are those of IMDS, netplan, networkd and iproute2 (docs/glossary.md).
+A *priority* belongs to a rule, a *metric* to a route.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from typing import Union
+
+# Written with Union: Python 3.10 evaluates these at run time.
+Address = Union[IPv4Address, IPv6Address]
+Interface = Union[IPv4Interface, IPv6Interface]
+Network = Union[IPv4Network, IPv6Network]
+
+
+@dataclass(frozen=True)
+class Eni:
+    """An elastic network interface, as the metadata service describes it.
+
+    Attributes are the keys below `network/interfaces/macs/<mac>/`:
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metadata.html
+
+    Attributes:
+        mac: lower case, colons.
+        eni_id: `interface-id`, as in ``eni-0123``.
+        is_primary: the MAC is that of the instance's top-level `mac` key.
+        local_ipv4s: the primary address first.
+        subnet_ipv4s: the subnet's IPv4 CIDR blocks (EC2 has one today).
+    """
+
+    mac: str
+    eni_id: str
+    device_number: int
+    network_card: int
+    subnet_id: str
+    is_primary: bool
+    local_ipv4s: tuple[IPv4Address, ...] = ()
+    subnet_ipv4s: tuple[IPv4Network, ...] = ()
+    vpc_ipv4s: tuple[IPv4Network, ...] = ()
+    ipv4_prefixes: tuple[IPv4Network, ...] = ()
+    ipv6s: tuple[IPv6Address, ...] = ()
+    subnet_ipv6s: tuple[IPv6Network, ...] = ()
+    vpc_ipv6s: tuple[IPv6Network, ...] = ()
+    ipv6_prefixes: tuple[IPv6Network, ...] = ()
+
+    def sort_key(self) -> tuple[int, int, str]:
+        """Order of attachment, which IMDS's listing (by MAC) is not."""
+        return (self.network_card, self.device_number, self.mac)
+
+    def describe(self) -> str:
+        """Say which ENI this is, in an error message."""
+        return (
+            f"{self.eni_id} (device_number {self.device_number},"
+            f" network_card {self.network_card}, mac {self.mac},"
+            f" {self.subnet_id})"
+        )
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What one complete read of the metadata service says.
+
+    Attributes:
+        instance_id: as in ``i-0123``.
+        search: the VPC's DNS search domains, from `local-hostname`.
+        enis: in order of attachment.
+    """
+
+    instance_id: str
+    search: tuple[str, ...]
+    enis: tuple[Eni, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network device of this host that has hardware behind it.
+
+    Attributes:
+        mac: the permanent one, lower case.
+        netdef_id: the id under which netplan's files know this MAC, or None.
+        mtu: bytes.
+    """
+
+    ifname: str
+    ifindex: int
+    mac: str
+    mtu: int
+    netdef_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route (ip-route(8)). `table` 254 is the kernel's main table.
+
+    Attributes:
+        via: the gateway, or None for a destination on the link itself.
+        prefsrc: the source address for traffic that is not bound to one.
+    """
+
+    to: Network
+    via: Address | None
+    table: int
+    prefsrc: Address | None = None
+    metric: int | None = None
+
+
+@dataclass(frozen=True)
+class RoutingPolicyRule:
+    """A rule of the kernel's routing policy (ip-rule(8)).
+
+    Attributes:
+        src: the `from` selector; a prefix of length 0 is every source.
+        suppress_prefixlength: ignore routes of this prefix length or less.
+        suppress_ifgroup: ignore routes through devices of this group.
+    """
+
+    priority: int
+    table: int
+    src: Network
+    suppress_prefixlength: int | None = None
+    suppress_ifgroup: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannedInterface:
+    """One managed ENI: everything that its netplan netdef will say.
+
+    Attributes:
+        netdef_id: netplan's id for it, the kernel's name at first sight.
+        ifname: the name now; `name`: the name that it gets.
+        table: its routing table; `table_name`: what iproute2 calls that.
+        optional: boot does not wait for it (every ENI but the primary).
+        keeps_ipv6: has IPv6, which stays as DHCPv6 and router
+            advertisements configure it.
+    """
+
+    mac: str
+    eni_id: str
+    netdef_id: str
+    ifname: str
+    name: str
+    table: int
+    table_name: str
+    addresses: tuple[Interface, ...]
+    routes: tuple[Route, ...]
+    rules: tuple[RoutingPolicyRule, ...]
+    mtu: int
+    optional: bool
+    keeps_ipv6: bool
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What /etc/resolv.conf is to say.
+
+    Attributes:
+        nameservers: () means: leave the host's resolver as it is.
+    """
+
+    nameservers: tuple[Address, ...]
+    search: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole decision; everything else is derived from it.
+
+    Attributes:
+        interfaces: in order of attachment.
+        policy_table: id of the table that holds the policy's destinations,
+            or None where there is no policy.
+        ifgroup: the device group of every managed ENI, or None where the
+            systemd in use cannot suppress by group.
+    """
+
+    interfaces: tuple[PlannedInterface, ...]
+    resolver: Resolver
+    policy_table: int | None
+    ifgroup: int | None
+
+    def rules(self) -> tuple[RoutingPolicyRule, ...]:
+        """Every rule, in the order in which the kernel looks at them."""
+        rules = (rule for item in self.interfaces for rule in item.rules)
+        return tuple(sorted(rules, key=lambda rule: rule.priority))

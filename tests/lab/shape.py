@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a simulated VPC looks like: subnets, ENIs and the world around them.
+
+A shape is data only. The VPC (vpc.py), the metadata service (imds_server.py),
+the virtual machine (vm.py) and the flows (flows.py) are all made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet, and where its route table sends what is not local.
+
+    Attributes:
+        default_via: "igw" (internet), "tgw" (company) or None.
+    """
+
+    name: str
+    subnet_id: str
+    cidr: str
+    default_via: str | None
+    ipv6_cidr: str | None = None
+
+
+@dataclass(frozen=True)
+class LabEni:
+    """An ENI of the instance.
+
+    Attributes:
+        name: the lab's name for it; the tap is `tap-<name>`.
+        ipv4s: private addresses, the primary one first.
+        public: private address -> public address (EIP).
+        at_boot: attached when the VM starts, not hot-plugged later.
+        imds: keys to add to or override in its metadata (None removes).
+    """
+
+    name: str
+    eni_id: str
+    mac: str
+    device_number: int
+    subnet: str
+    ipv4s: tuple[str, ...]
+    network_card: int = 0
+    public: dict[str, str] = field(default_factory=dict)
+    ipv4_prefixes: tuple[str, ...] = ()
+    ipv6s: tuple[str, ...] = ()
+    at_boot: bool = True
+    imds: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One VPC with one instance in it.
+
+    Attributes:
+        both_sides: addresses that exist on the internet host *and* on the
+            company host, each with servers that say which side answered:
+            so "left by the right ENI" is a fact.
+        internet, company: an address of each host that no policy names and
+            that the other side does not have.
+    """
+
+    subnets: tuple[Subnet, ...]
+    enis: tuple[LabEni, ...]
+    both_sides: tuple[str, ...]
+    internet: str = "198.51.100.200"
+    company: str = "10.64.0.10"
+    vpc_id: str = "vpc-0a1b2c3d4e5f60718"
+    vpc_cidrs: tuple[str, ...] = ("10.224.184.0/22",)
+    dns: str = "10.224.184.2"
+    region: str = "us-east-1"
+    domain: str = "ec2.internal"
+    instance_id: str = "i-0123456789abcdef0"
+    instance_type: str = "m6i.large"
+    mtu: int = 9001
+
+    def subnet(self, name: str) -> Subnet:
+        """Return the subnet of that name."""
+        return next(item for item in self.subnets if item.name == name)
+
+    def eni(self, name: str) -> LabEni:
+        """Return the ENI of that name."""
+        return next(item for item in self.enis if item.name == name)
+
+
+POLICY = ("192.0.2.14", "198.51.100.42", "203.0.113.22")
+UNNAMED = "203.0.113.99"
+
+SEED = Shape(
+    subnets=(
+        Subnet("private", "subnet-0aaaaaaaaaaaaaaa1", "10.224.184.0/26", "tgw"),
+        Subnet("public", "subnet-0bbbbbbbbbbbbbbb2", "10.224.186.0/26", "igw"),
+    ),
+    enis=(
+        LabEni(
+            "private",
+            "eni-0000000000000000a",
+            "0a:93:1b:88:fa:fb",
+            0,
+            "private",
+            ("10.224.184.51",),
+        ),
+        LabEni(
+            "public",
+            "eni-0000000000000000b",
+            "0a:c9:4e:3c:89:65",
+            1,
+            "public",
+            ("10.224.186.43",),
+            public={"10.224.186.43": "198.51.100.177"},
+        ),
+    ),
+    both_sides=(*POLICY, UNNAMED),
+)
