@@ -37,7 +37,9 @@ class ConfigError(MultihomeError, ValueError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
         count = len(problems)
-        head = f"{count} mistake{'' if count == 1 else 's'} in the configuration"
+        head = (
+            f"{count} mistake{'' if count == 1 else 's'} in the configuration"
+        )
         lines = "".join(f"\n  {problem}" for problem in problems)
         super().__init__(f"{head}; nothing was changed:{lines}")
 

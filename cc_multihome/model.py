@@ -193,3 +193,18 @@ class Plan:
         """Every rule, in the order in which the kernel looks at them."""
         rules = (rule for item in self.interfaces for rule in item.rules)
         return tuple(sorted(rules, key=lambda rule: rule.priority))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One reading of the kernel's state.
+
+    Attributes:
+        addresses: (interface name, address with its prefix length).
+        routes: (interface name, route), unicast only, every table.
+        rules: every rule of both families, foreign ones too.
+    """
+
+    addresses: frozenset[tuple[str, Interface]]
+    routes: frozenset[tuple[str, Route]]
+    rules: frozenset[RoutingPolicyRule]

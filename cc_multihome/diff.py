@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare the plan with what the kernel holds: pure."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from cc_multihome.model import Observed, Plan, Route, RoutingPolicyRule
+
+# ip-rule(8): the kernel's own rules, without which nothing is routed; seen
+# to vanish at a restart of networkd (systemd issue 41350).
+BUILT_IN_RULES = tuple(
+    RoutingPolicyRule(
+        priority=priority, table=table, src=ip_network("0.0.0.0/0")
+    )
+    for priority, table in ((0, 255), (32766, 254), (32767, 253))
+)
+
+
+def mismatches(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    """Say what is planned and not there, one line each; () when all is.
+
+    What others added (rules, routes, addresses) is accepted: the comparison
+    is of the plan with the kernel and not the other way round.
+    """
+    if not plan.interfaces:
+        return ()
+    return (
+        *_missing_addresses(plan, observed),
+        *_missing_routes(plan, observed),
+        *_missing_rules(plan, observed),
+    )
+
+
+def _missing_addresses(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    return tuple(
+        f"address {address} on {item.name} is missing"
+        for item in plan.interfaces
+        for address in item.addresses
+        if (item.name, address) not in observed.addresses
+    )
+
+
+def _missing_routes(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    lines = []
+    for item in plan.interfaces:
+        for route in item.routes:
+            seen = [have for dev, have in observed.routes if dev == item.name]
+            if not any(_is_same_route(route, have) for have in seen):
+                lines.append(
+                    f"route {describe_route(route, item.name)} is missing"
+                )
+    return tuple(lines)
+
+
+def _missing_rules(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    return tuple(
+        f"rule {describe_rule(rule)} is missing"
+        for rule in (*BUILT_IN_RULES, *plan.rules())
+        if rule not in observed.rules
+    )
+
+
+def _is_same_route(want: Route, have: Route) -> bool:
+    """None in the plan is a wildcard for what the kernel fills in."""
+    return (
+        (want.to, want.via, want.table) == (have.to, have.via, have.table)
+        and want.prefsrc in (None, have.prefsrc)
+        and want.metric in (None, have.metric)
+    )
+
+
+def describe_route(route: Route, device: str) -> str:
+    """Write a route as iproute2 does."""
+    via = f" via {route.via}" if route.via else ""
+    src = f" src {route.prefsrc}" if route.prefsrc else ""
+    return f"{route.to}{via} dev {device}{src} table {route.table}"
+
+
+def describe_rule(rule: RoutingPolicyRule) -> str:
+    """Write a rule as iproute2 does."""
+    text = f"{rule.priority}: from {rule.src} lookup {rule.table}"
+    if rule.suppress_prefixlength is not None:
+        text += f" suppress_prefixlength {rule.suppress_prefixlength}"
+    if rule.suppress_ifgroup is not None:
+        text += f" suppress_ifgroup {rule.suppress_ifgroup}"
+    return text

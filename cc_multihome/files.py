@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are read whole and written all or nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+# Stands in the first line of every file that this package writes, so that it
+# recognises its own and touches no other.
+HEADER = "# Written by cc_multihome; changes are overwritten."
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it shall be. `text` None: it shall not exist."""
+
+    path: Path
+    text: str | None
+    mode: int = 0o644
+
+
+def read_text(path: Path) -> str | None:
+    """Return what the file says, or None where there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def is_ours(path: Path) -> bool:
+    """Did this package write the file?"""
+    text = read_text(path) if path.is_file() else None
+    return text is not None and text.startswith(HEADER)
+
+
+def differs(file: File) -> bool:
+    """Would writing the file change anything?"""
+    if file.path.is_symlink():
+        return True
+    text = read_text(file.path)
+    if text != file.text:
+        return True
+    return text is not None and file.path.stat().st_mode & 0o777 != file.mode
+
+
+def write(file: File) -> None:
+    """Bring the file to what it shall be, in one step.
+
+    A symbolic link in its place is replaced, not followed. The temporary
+    file's name does not end like one that netplan or networkd reads.
+    """
+    if file.text is None:
+        file.path.unlink(missing_ok=True)
+        return
+    make_directory(file.path.parent)
+    handle, temporary = tempfile.mkstemp(
+        prefix=f".{file.path.name}.", suffix=".new", dir=file.path.parent
+    )
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(file.text)
+            stream.flush()
+            os.fchmod(stream.fileno(), file.mode)
+            os.fsync(stream.fileno())
+        os.replace(temporary, file.path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that every service may read, whatever the umask."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    path.chmod(0o755)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel holds now, read as numbers with `ip -N -j -d`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
+
+from cc_multihome.model import (
+    Network,
+    Observed,
+    Route,
+    RoutingPolicyRule,
+)
+from cc_multihome.run import run
+
+# rtnetlink(7): RTN_UNICAST
+UNICAST = "1"
+
+
+def read_kernel() -> Observed:
+    """Read addresses, routes and rules of both families.
+
+    Raises:
+        CommandError: `ip` failed.
+    """
+    routes: set[tuple[str, Route]] = set()
+    rules: set[RoutingPolicyRule] = set()
+    for family in ("-4", "-6"):
+        shown = _ip(family, "route", "show", "table", "all")
+        routes.update(
+            _route(item, family) for item in shown if _is_unicast(item)
+        )
+        for item in _ip(family, "rule", "show"):
+            rule = _rule(item, family)
+            if rule is not None:
+                rules.add(rule)
+    addresses = {
+        (item["ifname"], ip_interface(f"{info['local']}/{info['prefixlen']}"))
+        for item in _ip("addr", "show")
+        for info in item.get("addr_info", ())
+    }
+    return Observed(frozenset(addresses), frozenset(routes), frozenset(rules))
+
+
+def _ip(*words: str) -> list[dict[str, Any]]:
+    text = run(["ip", "-N", "-j", "-d", *words]).strip()
+    # Older iproute2 prints nothing at all for an empty list, and empty
+    # objects for what a device filter left out.
+    return [item for item in json.loads(text or "[]") if item]
+
+
+def _is_unicast(item: Mapping[str, Any]) -> bool:
+    return str(item.get("type", UNICAST)) == UNICAST and "dev" in item
+
+
+def _route(item: Mapping[str, Any], family: str) -> tuple[str, Route]:
+    gateway, prefsrc = item.get("gateway"), item.get("prefsrc")
+    return item["dev"], Route(
+        to=_network(item["dst"], family),
+        via=ip_address(gateway) if gateway else None,
+        table=int(item.get("table", 254)),
+        prefsrc=ip_address(prefsrc) if prefsrc else None,
+        metric=item.get("metric"),
+    )
+
+
+def _rule(item: Mapping[str, Any], family: str) -> RoutingPolicyRule | None:
+    """Return the rule, or None for one that no plan can hold.
+
+    Rules with selectors that this package never writes (fwmark, iif, uid,
+    destination and so on) belong to others.
+    """
+    known = {"priority", "src", "srclen", "table", "protocol"}
+    known |= {"suppress_prefixlen", "suppress_ifgroup", "action", "flags"}
+    if set(item) - known or "table" not in item:
+        return None
+    src = item["src"]
+    if "srclen" in item:
+        src = f"{src}/{item['srclen']}"
+    group = item.get("suppress_ifgroup")
+    return RoutingPolicyRule(
+        priority=int(item["priority"]),
+        table=int(item["table"]),
+        src=_network(src, family),
+        suppress_prefixlength=item.get("suppress_prefixlen"),
+        suppress_ifgroup=None if group is None else int(group),
+    )
+
+
+def _network(text: str, family: str) -> Network:
+    if text in ("default", "all"):
+        text = "0.0.0.0/0" if family == "-4" else "::/0"
+    return ip_network(text)

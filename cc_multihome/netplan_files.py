@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Netplan's configuration as the host has it without this package.
+
+A file in /run/netplan wins over one of the same name in /etc/netplan, and
+that over /lib/netplan; all that remain are merged in the order of their names
+(netplan-generate(8)). This package's own files are left out, so what is read
+here is the same before and after it ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cc_multihome.errors import LinkError
+from cc_multihome.files import is_ours
+
+DIRECTORIES = ("lib/netplan", "etc/netplan", "run/netplan")
+OVERLAY_NAME = "55-multihome.yaml"
+
+
+@dataclass(frozen=True)
+class NetplanFile:
+    """One YAML file of netplan's.
+
+    Attributes:
+        name: without its folder; decides the order and who shadows whom.
+        content: the parsed mapping, {} for an empty file.
+    """
+
+    name: str
+    path: Path
+    content: Mapping[str, Any]
+
+    def ethernets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the netdefs of Ethernet devices by id."""
+        network = self.content.get("network") or {}
+        netdefs = network.get("ethernets") or {}
+        return {str(key): value or {} for key, value in netdefs.items()}
+
+
+def read_netplan_files(root: Path = Path("/")) -> tuple[NetplanFile, ...]:
+    """Read the files that are in force, without this package's own.
+
+    Raises:
+        LinkError: a file is no YAML mapping; netplan could not read it
+            either, so nothing may be built on top of it.
+    """
+    effective: dict[str, Path] = {}
+    for directory in DIRECTORIES:
+        for path in sorted((root / directory).glob("*.yaml")):
+            if not is_ours(path):
+                effective[path.name] = path
+    return tuple(_read(effective[name]) for name in sorted(effective))
+
+
+def _read(path: Path) -> NetplanFile:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        raise LinkError(f"netplan's {path} cannot be read: {err}") from err
+    if not isinstance(content, dict):
+        raise LinkError(f"netplan's {path} holds no mapping")
+    return NetplanFile(path.name, path, content)
+
+
+def read_own_overlay(root: Path = Path("/")) -> tuple[NetplanFile, ...]:
+    """Read the overlay that an earlier run of this boot wrote, if any."""
+    path = root / "run/netplan" / OVERLAY_NAME
+    return (_read(path),) if is_ours(path) else ()
+
+
+def netdef_ids(files: Iterable[NetplanFile]) -> dict[str, str]:
+    """Map MAC (lower case) to the netdef id under which netplan knows it.
+
+    Where several netdefs match a MAC, the first file's is taken.
+    """
+    ids: dict[str, str] = {}
+    for file in files:
+        for netdef_id, netdef in file.ethernets().items():
+            mac = matched_mac(netdef)
+            if mac:
+                ids.setdefault(mac, netdef_id)
+    return ids
+
+
+def matched_mac(netdef: Mapping[str, Any]) -> str | None:
+    """Return the MAC that a netdef matches, in lower case."""
+    mac = (netdef.get("match") or {}).get("macaddress")
+    return str(mac).lower() if mac else None

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of tables, rules and device groups, and why these.
+
+They stay out of the bands that others use: cloud-init tables 100+N,
+amazon-ec2-net-utils 10000+, nm-cloud-setup 30200-30499, wg-quick 51820 and
+priorities 32764-32765, Tailscale priorities 5210-5270, Amazon VPC CNI
+priorities 512-1536. Rules that others put before ours must win, so ours sit
+high, right before the kernel's own at 32766.
+"""
+
+from __future__ import annotations
+
+MAIN_TABLE = 254
+# unspec, default, main, local: /etc/iproute2/rt_tables
+KERNEL_TABLES = frozenset({0, 253, 254, 255})
+MAX_TABLE = 4294967295
+
+POLICY_TABLE = 30999
+# An ENI without a configured table has this + 100 * network_card +
+# device_number: it does not move when another ENI comes or goes.
+DERIVED_TABLE_BASE = 31000
+CARD_STRIDE = 100
+
+PRIORITY_MAIN_SPECIFIC = 31000
+PRIORITY_FROM = 31100
+PRIORITY_POLICY = 32700
+# 1,600 priorities between PRIORITY_FROM and PRIORITY_POLICY: 50 network
+# cards of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
+DEVICES_PER_CARD = 32
+
+# The device group that marks an ENI (ip-link(8), `group`).
+ENI_IFGROUP = 31000
+# systemd.network(5): SuppressInterfaceGroup= came with this version.
+SUPPRESS_IFGROUP_SYSTEMD = 250
+
+
+def derived_table(network_card: int, device_number: int) -> int:
+    """Return the routing table of an ENI that was given none."""
+    return DERIVED_TABLE_BASE + CARD_STRIDE * network_card + device_number
+
+
+def from_priority(network_card: int, device_number: int) -> int:
+    """Return the priority of an ENI's rules on source address.
+
+    Raises:
+        ValueError: there is no priority left for such an ENI.
+    """
+    slot = DEVICES_PER_CARD * network_card + device_number
+    priority = PRIORITY_FROM + slot
+    if device_number >= DEVICES_PER_CARD or priority >= PRIORITY_POLICY:
+        raise ValueError(
+            f"no rule priority for device_number {device_number} on"
+            f" network_card {network_card}: expected at most"
+            f" {DEVICES_PER_CARD} devices a card and 50 cards"
+        )
+    return priority

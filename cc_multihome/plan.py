@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decide what the host shall be: pure, no clock, no files, no processes.
+
+The order of the rules is the heart of it (ip-rule(8)):
+
+    31000   main, but only routes more specific than the default and only
+            through devices that are not ENIs: containers, VPNs and bridges
+            of this host keep working from every source address
+    311xx   from an ENI's own address: that ENI's table
+    32700   destinations of the policy: one table of routes
+    32766   the kernel's own look-up of main: the chosen default route
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
+
+from cc_multihome.bind import Bound, BoundInterface
+from cc_multihome.config import Config
+from cc_multihome.errors import LinkError
+from cc_multihome.model import (
+    Address,
+    Eni,
+    Instance,
+    Interface,
+    Network,
+    Plan,
+    PlannedInterface,
+    Resolver,
+    Route,
+    RoutingPolicyRule,
+)
+from cc_multihome.numbers import (
+    ENI_IFGROUP,
+    MAIN_TABLE,
+    POLICY_TABLE,
+    PRIORITY_MAIN_SPECIFIC,
+    PRIORITY_POLICY,
+    SUPPRESS_IFGROUP_SYSTEMD,
+    from_priority,
+)
+from cc_multihome.policy import Exit, compile_destinations
+
+ANY_IPV4 = IPv4Network("0.0.0.0/0")
+# Answers on every ENI of every VPC, whatever the VPC's addresses are:
+# https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html
+VPC_RESOLVER_IPV4 = ip_address("169.254.169.253")
+VPC_RESOLVER_IPV6 = ip_address("fd00:ec2::253")
+
+
+def build_plan(
+    config: Config, bound: Bound, instance: Instance, *, systemd_version: int
+) -> Plan:
+    """Derive the plan for this host from what was asked and what is there.
+
+    Raises:
+        LinkError: an ENI lacks something that its routing needs.
+    """
+    resolver = plan_resolver(config, instance)
+    if len(instance.enis) == 1 and config.asks_nothing:
+        # One ENI routes right as it is: only the resolver is ours.
+        return Plan((), resolver, policy_table=None, ifgroup=None)
+    suppress = systemd_version >= SUPPRESS_IFGROUP_SYSTEMD
+    policy_table = POLICY_TABLE if bound.policy else None
+    shared = _shared_rules(suppress=suppress, policy_table=policy_table)
+    destinations = _policy_routes(bound)
+    interfaces = tuple(
+        _plan_interface(
+            item,
+            is_default=item == bound.default,
+            more_routes=tuple(
+                route for name, route in destinations if name == item.name
+            ),
+            # The first ENI cannot be detached while the instance lives, so
+            # the rules that belong to no ENI stay as long as it does.
+            more_rules=shared if index == 0 else (),
+        )
+        for index, item in enumerate(_in_order(bound))
+    )
+    ifgroup = ENI_IFGROUP if suppress and interfaces else None
+    return Plan(interfaces, resolver, policy_table, ifgroup)
+
+
+def plan_resolver(config: Config, instance: Instance) -> Resolver:
+    """Choose name servers and search domains; () leaves them alone."""
+    asked = config.resolver
+    if asked.kind == "keep":
+        return Resolver((), ())
+    if asked.kind == "custom":
+        return Resolver(asked.nameservers, asked.search)
+    has_ipv4 = any(eni.local_ipv4s for eni in instance.enis)
+    server = VPC_RESOLVER_IPV4 if has_ipv4 else VPC_RESOLVER_IPV6
+    return Resolver((server,), instance.search)
+
+
+def gateway_of(subnet: Network) -> Address:
+    """Return the VPC router's address: the subnet's first host.
+
+    https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
+    """
+    return subnet.network_address + 1
+
+
+def _in_order(bound: Bound) -> list[BoundInterface]:
+    return sorted(bound.interfaces, key=lambda item: item.eni.sort_key())
+
+
+def _shared_rules(
+    *, suppress: bool, policy_table: int | None
+) -> tuple[RoutingPolicyRule, ...]:
+    rules = []
+    if suppress:
+        rules.append(
+            RoutingPolicyRule(
+                priority=PRIORITY_MAIN_SPECIFIC,
+                table=MAIN_TABLE,
+                src=ANY_IPV4,
+                suppress_prefixlength=0,
+                suppress_ifgroup=ENI_IFGROUP,
+            )
+        )
+    if policy_table is not None:
+        rules.append(
+            RoutingPolicyRule(PRIORITY_POLICY, policy_table, ANY_IPV4)
+        )
+    return tuple(rules)
+
+
+def _policy_routes(bound: Bound) -> tuple[tuple[str, Route], ...]:
+    exits = {item.name: _exit(item) for item in bound.interfaces}
+    destinations = [
+        (entry.to, exits[entry.via])
+        for entry in bound.policy
+        if exits[entry.via] is not None
+    ]
+    routes = compile_destinations(
+        [(to, exit_) for to, exit_ in destinations if exit_], POLICY_TABLE
+    )
+    return tuple((exit_.name, route) for exit_, route in routes)
+
+
+def _exit(item: BoundInterface) -> Exit | None:
+    if not item.eni.local_ipv4s:
+        return None
+    subnets = item.eni.subnet_ipv4s
+    return Exit(
+        name=item.name,
+        subnets=subnets,
+        gateway=gateway_of(_subnet_of(item.eni)),
+        prefsrc=_prefsrc(item.eni),
+    )
+
+
+def _plan_interface(
+    item: BoundInterface,
+    *,
+    is_default: bool,
+    more_routes: tuple[Route, ...],
+    more_rules: tuple[RoutingPolicyRule, ...],
+) -> PlannedInterface:
+    ifname = item.link.ifname
+    netdef_id = item.link.netdef_id or ifname
+    return PlannedInterface(
+        mac=item.eni.mac,
+        eni_id=item.eni.eni_id,
+        netdef_id=netdef_id,
+        ifname=ifname,
+        name=item.name if item.rename else netdef_id,
+        table=item.table,
+        table_name=item.name,
+        addresses=_addresses(item.eni),
+        routes=(*_own_routes(item, is_default=is_default), *more_routes),
+        rules=(*more_rules, *_from_rules(item)),
+        mtu=item.link.mtu,
+        optional=not item.eni.is_primary,
+        keeps_ipv6=bool(item.eni.ipv6s),
+    )
+
+
+def _addresses(eni: Eni) -> tuple[Interface, ...]:
+    return tuple(
+        ip_interface(f"{address}/{_subnet_of(eni, address).prefixlen}")
+        for address in eni.local_ipv4s
+    )
+
+
+def _own_routes(
+    item: BoundInterface, *, is_default: bool
+) -> tuple[Route, ...]:
+    eni = item.eni
+    if not eni.local_ipv4s:
+        return ()
+    gateway, prefsrc = gateway_of(_subnet_of(eni)), _prefsrc(eni)
+    tables = (MAIN_TABLE, item.table) if is_default else (item.table,)
+    return (
+        *(Route(ANY_IPV4, gateway, table, prefsrc) for table in tables),
+        # Without it a neighbour would be reached through the VPC router.
+        *(Route(net, None, item.table, prefsrc) for net in eni.subnet_ipv4s),
+    )
+
+
+def _from_rules(item: BoundInterface) -> tuple[RoutingPolicyRule, ...]:
+    """Make the rules on source address: one priority for each ENI.
+
+    They exclude each other, so their order does not matter; a priority that
+    counted addresses would move the rules of other ENIs when one is added.
+    """
+    eni = item.eni
+    priority = from_priority(eni.network_card, eni.device_number)
+    sources = [ip_network(address) for address in eni.local_ipv4s]
+    return tuple(
+        RoutingPolicyRule(priority=priority, table=item.table, src=source)
+        for source in (*sources, *eni.ipv4_prefixes)
+    )
+
+
+def _subnet_of(eni: Eni, address: Address | None = None) -> Network:
+    """Return the subnet that holds the address (the ENI's first address)."""
+    wanted = address or eni.local_ipv4s[0]
+    for subnet in eni.subnet_ipv4s:
+        if wanted in subnet:
+            return subnet
+    raise LinkError(
+        f"{eni.describe()}: its address {wanted} is in none of its subnets"
+        f" ({', '.join(map(str, eni.subnet_ipv4s)) or 'none'})"
+    )
+
+
+def _prefsrc(eni: Eni) -> Address | None:
+    """Keep the ENI's first address the source where there is a choice."""
+    return eni.local_ipv4s[0] if len(eni.local_ipv4s) > 1 else None

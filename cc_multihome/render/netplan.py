@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Netplan's YAML: the overlay with the whole truth, and what it shadows.
+
+Keys as in https://netplan.readthedocs.io/en/stable/netplan-yaml/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import yaml
+
+from cc_multihome.files import HEADER
+from cc_multihome.model import (
+    Plan,
+    PlannedInterface,
+    Route,
+    RoutingPolicyRule,
+)
+from cc_multihome.netplan_files import NetplanFile, matched_mac
+from cc_multihome.numbers import MAIN_TABLE
+
+# The file of cloud-init's netplan renderer, in every release.
+CLOUD_INIT_NAME = "50-cloud-init.yaml"
+# networkd takes the first .network file that matches, in the order of the
+# names, and those carry the netdef's id: an id that sorts last gives way.
+LAST_ID_PREFIX = "zz-multihome-"
+DEFAULT_MTU = 1500
+
+
+def overlay(plan: Plan) -> str:
+    """Render the one file that holds the whole truth for each ENI."""
+    netdefs = {item.netdef_id: _netdef(item) for item in plan.interfaces}
+    return _dump(
+        {
+            "network": {
+                "version": 2,
+                "renderer": "networkd",
+                "ethernets": netdefs,
+            }
+        }
+    )
+
+
+def shadows(
+    plan: Plan, files: Iterable[NetplanFile]
+) -> tuple[tuple[str, str], ...]:
+    """Render the files that must be shadowed for this boot: (name, text).
+
+    Netplan adds the lists of all files together, so cloud-init's netdefs of
+    the managed ENIs are left out of its file. In any other file a netdef of
+    the same id is somebody's amendment and stays; one of another id that
+    matches a managed ENI too (Debian's `all-en`) stays for other devices,
+    under an id that networkd looks at last.
+    """
+    shadowed = []
+    for file in files:
+        before = file.ethernets()
+        after = _without_own(file, before, plan)
+        if after != before:
+            network = {**file.content["network"], "ethernets": after}
+            if not after:
+                del network["ethernets"]
+            shadowed.append((file.name, _dump({"network": network})))
+    return tuple(shadowed)
+
+
+def _without_own(
+    file: NetplanFile, netdefs: Mapping[str, Mapping[str, Any]], plan: Plan
+) -> dict[str, Mapping[str, Any]]:
+    macs = {item.mac for item in plan.interfaces}
+    ids = {item.netdef_id for item in plan.interfaces}
+    kept: dict[str, Mapping[str, Any]] = {}
+    for netdef_id, netdef in netdefs.items():
+        own = netdef_id in ids or matched_mac(netdef) in macs
+        if own and file.name == CLOUD_INIT_NAME:
+            continue
+        if netdef_id not in ids and _matches_any(netdef, plan):
+            kept[LAST_ID_PREFIX + netdef_id] = netdef
+        else:
+            kept[netdef_id] = netdef
+    return kept
+
+
+def _matches_any(netdef: Mapping[str, Any], plan: Plan) -> bool:
+    """Would networkd take this netdef for one of the managed ENIs?
+
+    The driver is not known here: a match by driver alone counts as one.
+    """
+    match = netdef.get("match")
+    if match is None:
+        return False
+    mac, pattern = matched_mac(netdef), match.get("name")
+    return any(
+        mac in (None, item.mac)
+        and (
+            pattern is None
+            or any(
+                fnmatchcase(name, str(pattern))
+                for name in (item.netdef_id, item.ifname, item.name)
+            )
+        )
+        for item in plan.interfaces
+    )
+
+
+def _netdef(item: PlannedInterface) -> dict[str, Any]:
+    netdef: dict[str, Any] = {"match": {"macaddress": item.mac}}
+    if item.name != item.netdef_id:
+        netdef["set-name"] = item.name
+    netdef |= {"dhcp4": False, "dhcp6": item.keeps_ipv6}
+    if item.optional:
+        # A secondary that never comes up must not hold up the boot.
+        netdef["optional"] = True
+    if item.mtu != DEFAULT_MTU:
+        # DHCP gave it; without DHCP networkd would put the default back.
+        netdef["mtu"] = item.mtu
+    if item.addresses:
+        netdef["addresses"] = [str(address) for address in item.addresses]
+    if item.routes:
+        netdef["routes"] = [_route(route) for route in item.routes]
+    rules = [rule for rule in item.rules if is_netplan_rule(rule)]
+    if rules:
+        netdef["routing-policy"] = [_rule(rule) for rule in rules]
+    return netdef
+
+
+def is_netplan_rule(rule: RoutingPolicyRule) -> bool:
+    """Can netplan say this rule? It knows no suppressors."""
+    return rule.suppress_prefixlength is None and rule.suppress_ifgroup is None
+
+
+def _route(route: Route) -> dict[str, Any]:
+    entry: dict[str, Any] = {"to": str(route.to)}
+    if route.via is not None:
+        entry["via"] = str(route.via)
+    else:
+        # No `via: 0.0.0.0`: networkd would take the kernel's route for a
+        # foreign one (pitfall 12).
+        entry["scope"] = "link"
+    if route.prefsrc is not None:
+        entry["from"] = str(route.prefsrc)
+    if route.metric is not None:
+        entry["metric"] = route.metric
+    if route.table != MAIN_TABLE:
+        entry["table"] = route.table
+    return entry
+
+
+def _rule(rule: RoutingPolicyRule) -> dict[str, Any]:
+    host = rule.src.prefixlen == rule.src.max_prefixlen
+    source = rule.src.network_address if host else rule.src
+    return {
+        "from": str(source),
+        "table": rule.table,
+        "priority": rule.priority,
+    }
+
+
+def _dump(content: Mapping[str, Any]) -> str:
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=False)
+    return f"{HEADER}\n{text}"

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networkd drop-ins for what netplan cannot say (systemd.network(5))."""
+
+from __future__ import annotations
+
+from cc_multihome.files import HEADER
+from cc_multihome.model import PlannedInterface, RoutingPolicyRule
+from cc_multihome.render.netplan import is_netplan_rule
+
+DROP_IN_NAME = "50-multihome.conf"
+
+
+def drop_in_path(item: PlannedInterface) -> str:
+    """Return the path below networkd's folder; it follows the netdef's id."""
+    return f"10-netplan-{item.netdef_id}.network.d/{DROP_IN_NAME}"
+
+
+def drop_in(item: PlannedInterface, ifgroup: int | None) -> str:
+    """Render the drop-in for one ENI; "" where netplan says it all."""
+    sections = []
+    if item.name != item.netdef_id:
+        # Names add up, so the file matches before the rename and after it.
+        # Otherwise networkd lets go of the link in between and takes down
+        # all that it had configured.
+        sections.append(f"[Match]\nName={item.netdef_id}\n")
+    if ifgroup is not None:
+        sections.append(f"[Link]\nGroup={ifgroup}\n")
+    sections += [
+        _rule(rule) for rule in item.rules if not is_netplan_rule(rule)
+    ]
+    return "\n".join((f"{HEADER}\n", *sections)) if sections else ""
+
+
+def _rule(rule: RoutingPolicyRule) -> str:
+    lines = [
+        "[RoutingPolicyRule]",
+        f"Priority={rule.priority}",
+        f"Table={rule.table}",
+        f"Family=ipv{rule.src.version}",
+    ]
+    if rule.suppress_prefixlength is not None:
+        lines.append(f"SuppressPrefixLength={rule.suppress_prefixlength}")
+    if rule.suppress_ifgroup is not None:
+        lines.append(f"SuppressInterfaceGroup={rule.suppress_ifgroup}")
+    return "\n".join(lines) + "\n"

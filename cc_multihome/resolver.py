@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Put the VPC's resolver in the place of systemd-resolved, and back.
+
+systemd-resolved does not work with several routing tables: it sends queries
+out by the interface that told it of the server (see the seed, runcmd).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cc_multihome.checkpoint import Checkpoint
+from cc_multihome.errors import CommandError
+from cc_multihome.files import File, differs, is_ours, read_text, write
+from cc_multihome.model import Resolver
+from cc_multihome.render.resolv_conf import resolv_conf
+from cc_multihome.run import run
+
+LOG = logging.getLogger(__name__)
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+# What was there before, so that it can be put back, also after a reboot.
+FORMER_STATE = Path("/var/lib/multihome/resolver.json")
+# From systemd 258 on sockets start the service again: they go with it.
+RESOLVED_UNITS = (
+    "systemd-resolved-varlink.socket",
+    "systemd-resolved-monitor.socket",
+    "systemd-resolved.service",
+)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit: is it running, and would it start at boot?"""
+
+    name: str
+    active: bool
+    enabled: bool
+
+
+def needs_resolver(resolver: Resolver) -> bool:
+    """Would `apply_resolver` change anything?"""
+    if not resolver.nameservers:
+        return FORMER_STATE.exists()
+    return differs(_wanted(resolver)) or any(
+        unit.active or unit.enabled for unit in resolved_units()
+    )
+
+
+def apply_resolver(resolver: Resolver, checkpoint: Checkpoint) -> None:
+    """Make the resolver what the plan says; the checkpoint takes it back.
+
+    Raises:
+        CommandError: systemd refused.
+        OSError: a file could not be written.
+    """
+    if not resolver.nameservers:
+        restore_resolver()
+        return
+    units = resolved_units()
+    if not FORMER_STATE.exists():
+        state = json.dumps(_former_state(units), indent=1) + "\n"
+        write(File(FORMER_STATE, state))
+        checkpoint.add("put the resolver back", restore_resolver)
+    else:
+        before = read_text(RESOLV_CONF) or ""
+        checkpoint.add(
+            "put resolv.conf back", lambda: write(File(RESOLV_CONF, before))
+        )
+    write(_wanted(resolver))
+    names = [unit.name for unit in units if unit.active or unit.enabled]
+    if names:
+        run(["systemctl", "disable", "--now", *names])
+    LOG.info(
+        "resolver: %s in %s, systemd-resolved is off",
+        ", ".join(map(str, resolver.nameservers)),
+        RESOLV_CONF,
+    )
+
+
+def restore_resolver() -> None:
+    """Put back the resolver that was there before this package's.
+
+    A resolv.conf that somebody has replaced in the meantime stays.
+    """
+    text = read_text(FORMER_STATE)
+    if text is None:
+        return
+    state = json.loads(text)
+    if is_ours(RESOLV_CONF):
+        _restore_resolv_conf(state["resolv_conf"])
+    for unit in state["units"]:
+        if unit["enabled"]:
+            run(["systemctl", "enable", unit["name"]])
+        if unit["active"]:
+            run(["systemctl", "start", unit["name"]])
+    FORMER_STATE.unlink()
+    LOG.info("resolver: the former one is back")
+
+
+def resolved_units() -> tuple[Unit, ...]:
+    """Return the units of systemd-resolved that this host has."""
+    units = []
+    for name in RESOLVED_UNITS:
+        shown = _show(name)
+        if shown.get("LoadState") == "loaded":
+            units.append(
+                Unit(
+                    name,
+                    active=shown["ActiveState"] in ("active", "activating"),
+                    enabled=shown["UnitFileState"] == "enabled",
+                )
+            )
+    return tuple(units)
+
+
+def _show(name: str) -> dict[str, str]:
+    keys = "LoadState,ActiveState,UnitFileState"
+    try:
+        text = run(["systemctl", "show", f"--property={keys}", name])
+    except CommandError as err:
+        LOG.debug("no state of %s: %s", name, err)
+        return {}
+    return dict(
+        line.split("=", 1) for line in text.splitlines() if "=" in line
+    )
+
+
+def _wanted(resolver: Resolver) -> File:
+    return File(RESOLV_CONF, resolv_conf(resolver))
+
+
+def _former_state(units: tuple[Unit, ...]) -> dict[str, Any]:
+    if RESOLV_CONF.is_symlink():
+        file: dict[str, Any] = {"link": os.readlink(RESOLV_CONF)}
+    else:
+        file = {"text": read_text(RESOLV_CONF)}
+    return {"resolv_conf": file, "units": [vars(unit) for unit in units]}
+
+
+def _restore_resolv_conf(former: dict[str, Any]) -> None:
+    if "link" not in former:
+        write(File(RESOLV_CONF, former["text"]))
+        return
+    temporary = RESOLV_CONF.with_name(".resolv.conf.multihome")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(former["link"])
+    os.replace(temporary, RESOLV_CONF)
