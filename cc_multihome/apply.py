@@ -195,7 +195,7 @@ def restore() -> None:
     with Checkpoint() as checkpoint:
         _restore_names(former_names, checkpoint)
     for path in files:
-        path.unlink()
+        write(File(path, None))
     if files:
         reload_networkd()
     restore_resolver()

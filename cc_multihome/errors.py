@@ -66,3 +66,7 @@ class VerifyError(ApplyError):
 
 class RollbackError(MultihomeError):
     """Putting the former state back failed: a person must look at the host."""
+
+
+class IntegrationError(MultihomeError):
+    """cloud-init's configuration or schema could not be extended."""

@@ -54,6 +54,7 @@ def write(file: File) -> None:
     """
     if file.text is None:
         file.path.unlink(missing_ok=True)
+        _remove_empty_drop_in_folder(file.path.parent)
         return
     make_directory(file.path.parent)
     handle, temporary = tempfile.mkstemp(
@@ -78,3 +79,9 @@ def make_directory(path: Path) -> None:
     make_directory(path.parent)
     path.mkdir(exist_ok=True)
     path.chmod(0o755)
+
+
+def _remove_empty_drop_in_folder(path: Path) -> None:
+    drop_ins = path.name.endswith(".network.d") and path.is_dir()
+    if drop_ins and not any(path.iterdir()):
+        path.rmdir()

@@ -10,6 +10,8 @@ high, right before the kernel's own at 32766.
 
 from __future__ import annotations
 
+from cc_multihome.errors import LinkError
+
 MAIN_TABLE = 254
 # unspec, default, main, local: /etc/iproute2/rt_tables
 KERNEL_TABLES = frozenset({0, 253, 254, 255})
@@ -43,12 +45,12 @@ def from_priority(network_card: int, device_number: int) -> int:
     """Return the priority of an ENI's rules on source address.
 
     Raises:
-        ValueError: there is no priority left for such an ENI.
+        LinkError: there is no priority left for such an ENI.
     """
     slot = DEVICES_PER_CARD * network_card + device_number
     priority = PRIORITY_FROM + slot
     if device_number >= DEVICES_PER_CARD or priority >= PRIORITY_POLICY:
-        raise ValueError(
+        raise LinkError(
             f"no rule priority for device_number {device_number} on"
             f" network_card {network_card}: expected at most"
             f" {DEVICES_PER_CARD} devices a card and 50 cards"

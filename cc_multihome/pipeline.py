@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cc_multihome.apply import apply_plan
-from cc_multihome.bind import bind
+from cc_multihome.bind import bind_or_raise
 from cc_multihome.config import parse
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
 from cc_multihome.files import File, make_directory
@@ -73,12 +73,9 @@ def decide(raw: object) -> tuple[Plan, tuple[File, ...]] | None:
     # This package's own overlay first: it keeps the id that cloud-init's
     # file, or the kernel's name, had when the ENI was first seen.
     host = read_links(netdef_ids((*read_own_overlay(), *files)))
-    bound = bind(
-        parsed.config, instance, host.links, taken_names=host.other_names
+    bound = bind_or_raise(
+        parsed, instance, host.links, taken_names=host.other_names
     )
-    problems = (*parsed.problems, *bound.problems)
-    if problems:
-        raise ConfigError(tuple(sorted(problems)))
     plan = build_plan(
         parsed.config, bound, instance, systemd_version=read_systemd_version()
     )

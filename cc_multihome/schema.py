@@ -21,8 +21,8 @@ import jsonschema
 
 from cc_multihome.errors import Problem
 
-# The whole schema is five levels deep; what lies deeper cannot be right.
-MAX_DEPTH = 6
+# The whole schema is four levels deep; what lies far below cannot be right.
+MAX_DEPTH = 5
 MAX_SHOWN = 72
 
 Step = str | int
@@ -206,7 +206,7 @@ def _missing_keys(
     meant = _meant(error)
     for key in _required(error):
         # A misspelt key is reported as unknown; that is one mistake, not two.
-        if key not in error.instance and key not in meant:
+        if key not in _keys(error) and key not in meant:
             expected = properties[key]["title"]
             yield Problem(path_text((*where, key)), "nothing", expected)
 
@@ -263,9 +263,14 @@ def _required(error: jsonschema.ValidationError) -> list[str]:
     return list(_schema(error).get("required", []))
 
 
+def _keys(error: jsonschema.ValidationError) -> list[str]:
+    value: Any = error.instance
+    return list(value)
+
+
 def _strangers(error: jsonschema.ValidationError) -> list[str]:
     known = _properties(error)
-    return [key for key in error.instance if key not in known]
+    return [key for key in _keys(error) if key not in known]
 
 
 def _meant(error: jsonschema.ValidationError) -> set[str | None]:

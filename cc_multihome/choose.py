@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the ENI that each entry of `interfaces` selects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cc_multihome.config_model import Config, InterfaceConfig, Selector
+from cc_multihome.errors import Problem
+from cc_multihome.model import Eni, Instance, Link, Network
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An ENI, and the entry that names it, if one does."""
+
+    eni: Eni
+    entry: InterfaceConfig | None
+    link: Link | None
+
+
+def choose(
+    config: Config, instance: Instance, links: tuple[Link, ...]
+) -> tuple[list[Choice], list[Problem]]:
+    """Give each ENI its entry, or none; in order of attachment."""
+    problems: list[Problem] = []
+    entries: dict[str, InterfaceConfig] = {}
+    for entry in config.interfaces:
+        eni = _select(entry, instance.enis, problems)
+        if eni is None:
+            continue
+        if eni.mac in entries:
+            first = entries[eni.mac].path
+            expected = f"an ENI of its own: {first} is {eni.describe()} too"
+            problems.append(_selector_problem(entry, expected))
+            continue
+        entries[eni.mac] = entry
+        if entry.manage and not has_address(eni):
+            expected = f"an ENI with an address: {eni.describe()} has none"
+            problems.append(_selector_problem(entry, expected))
+    enis = sorted(instance.enis, key=Eni.sort_key)
+    chosen = [
+        Choice(eni, entries.get(eni.mac), _link_of(eni, links)) for eni in enis
+    ]
+    return chosen, problems
+
+
+def _select(
+    entry: InterfaceConfig, enis: tuple[Eni, ...], problems: list[Problem]
+) -> Eni | None:
+    matching = [eni for eni in enis if _matches(entry.selector, eni)]
+    # An EFA-only interface beside an ENI on one card is hardly ever meant.
+    matching = [eni for eni in matching if has_address(eni)] or matching
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        expected = (
+            f"selectors that match one ENI, not {len(matching)}:"
+            f" {_list_enis(matching, entry.selector)}"
+        )
+    else:
+        expected = (
+            "selectors that match one of this instance's ENIs:"
+            f" {_list_enis(enis, entry.selector)}"
+        )
+    problems.append(_selector_problem(entry, expected))
+    return None
+
+
+def _selector_problem(entry: InterfaceConfig, expected: str) -> Problem:
+    return Problem(entry.path, f"{{{entry.selector.describe()}}}", expected)
+
+
+def _matches(selector: Selector, eni: Eni) -> bool:
+    subnets: tuple[Network, ...] = (*eni.subnet_ipv4s, *eni.subnet_ipv6s)
+    pairs = (
+        (selector.device_number, eni.device_number),
+        (selector.network_card, eni.network_card),
+        (selector.mac, eni.mac),
+        (selector.eni_id, eni.eni_id),
+        (selector.subnet_id, eni.subnet_id),
+    )
+    fields = all(want is None or want == have for want, have in pairs)
+    return fields and (selector.subnet is None or selector.subnet in subnets)
+
+
+def _list_enis(enis: Iterable[Eni], selector: Selector) -> str:
+    ordered = sorted(enis, key=Eni.sort_key)
+    if not ordered:
+        return "none"
+    return "; ".join(_describe(eni, selector) for eni in ordered)
+
+
+def _describe(eni: Eni, selector: Selector) -> str:
+    if selector.subnet is None:
+        return eni.describe()
+    subnets = ", ".join(map(str, (*eni.subnet_ipv4s, *eni.subnet_ipv6s)))
+    return f"{eni.describe()} in {subnets or 'no known subnet'}"
+
+
+def has_address(eni: Eni) -> bool:
+    """Say whether IP runs over an ENI: not where it is EFA-only."""
+    return bool(eni.local_ipv4s or eni.ipv6s)
+
+
+def _link_of(eni: Eni, links: tuple[Link, ...]) -> Link | None:
+    matching = [link for link in links if link.mac == eni.mac]
+    return matching[0] if len(matching) == 1 else None

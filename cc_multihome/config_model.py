@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the `multihome` key says, as values; config.py reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cc_multihome.errors import Problem
+from cc_multihome.model import Address, Network
+from cc_multihome.schema import path_text
+
+ResolverKind = Literal["vpc", "keep", "custom"]
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Which ENI is meant: all the fields that are given must match."""
+
+    device_number: int | None = None
+    network_card: int | None = None
+    mac: str | None = None
+    eni_id: str | None = None
+    subnet_id: str | None = None
+    subnet: Network | None = None
+
+    def describe(self) -> str:
+        """Write the given fields as in the configuration."""
+        fields = ((key, value) for key, value in vars(self).items())
+        given = (
+            f"{key}: {value}" for key, value in fields if value is not None
+        )
+        return ", ".join(given)
+
+
+@dataclass(frozen=True)
+class InterfaceConfig:
+    """An entry of `interfaces`.
+
+    Attributes:
+        name: of the routing table, and with `rename` of the interface too.
+        table: None means the one derived from the attachment.
+    """
+
+    name: str
+    selector: Selector
+    table: int | None = None
+    rename: bool = True
+    manage: bool = True
+
+    @property
+    def path(self) -> str:
+        """Where the entry stands."""
+        return path_text(("interfaces", self.name))
+
+
+@dataclass(frozen=True)
+class PolicyEntry:
+    """An entry of `policy`: each destination with the path of its own."""
+
+    to: tuple[tuple[Network, str], ...]
+    via: str
+    path: str
+
+
+@dataclass(frozen=True)
+class ResolverConfig:
+    """`resolver`; the addresses and domains are those of kind custom."""
+
+    kind: ResolverKind = "vpc"
+    nameservers: tuple[Address, ...] = ()
+    search: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole key.
+
+    Attributes:
+        default: the interface that holds the main default route, or None
+            for the primary ENI's.
+        broken: names of interfaces whose ENI cannot be told because of a
+            mistake in the entry. They are not in `interfaces`; what refers
+            to them is no mistake of its own.
+    """
+
+    interfaces: tuple[InterfaceConfig, ...] = ()
+    default: str | None = None
+    policy: tuple[PolicyEntry, ...] = ()
+    resolver: ResolverConfig = ResolverConfig()
+    enabled: bool = True
+    broken: frozenset[str] = frozenset()
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Say whether this is what `multihome: {}` or `true` gives."""
+        return self == Config()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A read configuration.
+
+    Attributes:
+        config: the parts without a mistake, so that bind.py can look for
+            more; to be acted upon only when there are no problems. None
+            when nothing could be read at all.
+    """
+
+    config: Config | None
+    problems: tuple[Problem, ...]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metadata that was read before, by cloud-init or into a file; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cc_multihome.imds_parse import (
+    ENI_KEYS,
+    MACS,
+    check_together,
+    malformed,
+    parse_eni,
+    parse_identity,
+    parse_mac,
+)
+from cc_multihome.model import Eni, Instance
+
+
+def instance_from_tree(tree: Mapping[str, Any]) -> Instance:
+    """Parse a metadata tree that was read before, without asking IMDS.
+
+    Args:
+        tree: nested mappings as below `/latest/meta-data/`: `mac`,
+            `instance-id`, `local-hostname` and `network/interfaces/macs`.
+            A value is a string, a number, or a list of lines (as in
+            cloud-init's `cloud.datasource.metadata`).
+
+    Raises:
+        ImdsError: the tree is incomplete or holds something else.
+    """
+    identity = parse_identity(
+        mac=_leaf(tree, "mac"),
+        instance_id=_leaf(tree, "instance-id"),
+        local_hostname=_leaf(tree, "local-hostname", default=""),
+    )
+    node: Any = tree
+    for name in MACS.strip("/").split("/"):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        raise malformed(MACS, node, "a mapping of MAC to keys")
+    enis = [
+        _eni_of_node(mac, keys, identity.mac) for mac, keys in node.items()
+    ]
+    return Instance(
+        instance_id=identity.instance_id,
+        search=identity.search,
+        enis=check_together(enis, identity.mac),
+    )
+
+
+def _eni_of_node(name: Any, keys: Any, primary_mac: str) -> Eni:
+    mac = parse_mac(MACS, str(name))
+    if not isinstance(keys, Mapping):
+        raise malformed(f"{MACS}{mac}", keys, "a mapping of keys to values")
+    listed = {key: _leaf(keys, key) for key in ENI_KEYS if key in keys}
+    return parse_eni(mac, listed, primary_mac=primary_mac)
+
+
+def _leaf(
+    node: Mapping[str, Any], key: str, *, default: str | None = None
+) -> str:
+    value = node.get(key, default)
+    if isinstance(value, (list, tuple)):
+        return "\n".join(str(line) for line in value)
+    if isinstance(value, (str, int)):
+        return str(value)
+    raise malformed(key, value, "text, a number or a list of lines")

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make cloud-init's schema know the key `multihome`.
+
+cloud-init 23.4 and later holds user-data against a JSON Schema that knows its
+own keys only; any other makes `cloud-init status` say "degraded" and exit 2
+(https://github.com/canonical/cloud-init/issues/5558). There is no hook: the
+schema is read from the package's own file, both at boot and by
+`cloud-init schema`. So dpkg is told to keep that file under another name
+(dpkg-divert(1)), and its place is taken by a copy with the key added, which is
+made again from the current original whenever that changes.
+
+At every moment the file is there and is whole: it is first copied, then
+diverted without being moved, then replaced in one step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from cc_multihome import schema
+from cc_multihome.errors import CommandError, IntegrationError
+from cc_multihome.files import File, read_text, write
+from cc_multihome.run import run
+
+KEY = "multihome"
+DEFINITION = "cc_multihome"
+PACKAGE = "cc-multihome"
+DIRECTORY = "usr/lib/python3/dist-packages/cloudinit/config/schemas"
+PATTERN = "schema-cloud-config-v*.json"
+# A name of our own: by it the diversion is known as this package's.
+SUFFIX = ".without-multihome"
+
+
+@dataclass(frozen=True)
+class SchemaFile:
+    """One of cloud-init's schema files.
+
+    Attributes:
+        path: where cloud-init reads it.
+        root: the directory that the system is below.
+        truename: where dpkg keeps cloud-init's own, as the system sees it.
+    """
+
+    path: Path
+    root: Path
+    truename: Path
+
+    @property
+    def shown(self) -> Path:
+        """The path as the system below root sees it."""
+        return _seen(self.root, self.path)
+
+    @property
+    def kept(self) -> Path:
+        """Where this package has dpkg keep cloud-init's own file."""
+        return self.path.with_name(self.path.name + SUFFIX)
+
+    @property
+    def is_diverted(self) -> bool:
+        """Does this package's diversion apply?"""
+        return self.truename == _seen(self.root, self.kept)
+
+    @property
+    def original(self) -> Path:
+        """Where cloud-init's own file is now.
+
+        Raises:
+            IntegrationError: somebody else's diversion applies.
+        """
+        if self.is_diverted:
+            return self.kept
+        if self.truename == self.shown:
+            return self.path
+        raise IntegrationError(
+            f"{self.shown} is diverted to {self.truename} by another package"
+            f" or administrator (see dpkg-divert --list), so {KEY} cannot be"
+            f" added to it: `cloud-init status` may call {KEY} an unknown key"
+        )
+
+
+def find_schema_files(root: Path) -> tuple[SchemaFile, ...]:
+    """Return the schema files of the cloud-init installed below root.
+
+    Also one that the cloud-init of now has no more, but this package diverted.
+
+    Raises:
+        IntegrationError: there is no dpkg, or it cannot say what is diverted.
+    """
+    directory = root / DIRECTORY
+    paths = set(directory.glob(PATTERN))
+    for kept in directory.glob(PATTERN + SUFFIX):
+        paths.add(kept.with_name(kept.name.removesuffix(SUFFIX)))
+    return tuple(
+        SchemaFile(path, root, _ask_truename(root, path))
+        for path in sorted(paths)
+    )
+
+
+def install(file: SchemaFile) -> bool:
+    """Put the extended schema in the original's place.
+
+    Returns:
+        Whether anything had to be changed.
+
+    Raises:
+        IntegrationError: somebody else diverted the file, or the original is
+            of an unknown kind (and is in its place then).
+    """
+    if not file.original.exists():
+        return uninstall(file)
+    try:
+        wanted = _extend_original(file)
+    except IntegrationError:
+        uninstall(file)
+        raise
+    if file.is_diverted and read_text(file.path) == wanted:
+        return False
+    if not file.is_diverted:
+        _copy(file.path, file.kept)
+        _divert(file, "--add")
+    write(File(file.path, wanted))
+    return True
+
+
+def uninstall(file: SchemaFile) -> bool:
+    """Put cloud-init's own schema back; return whether that was needed."""
+    if not file.is_diverted:
+        return False
+    # A copy first, so that whatever interrupts this leaves a whole schema.
+    if file.kept.exists():
+        _copy(file.kept, file.path)
+    else:
+        file.path.unlink(missing_ok=True)
+    _divert(file, "--remove")
+    file.kept.unlink(missing_ok=True)
+    _remove_empty(file.path.parent)
+    return True
+
+
+def is_current(file: SchemaFile) -> bool:
+    """Does cloud-init read a schema with the key, made from its current one?
+
+    Raises:
+        IntegrationError: as `install`.
+    """
+    if not file.original.exists():
+        return not file.is_diverted
+    wanted = _extend_original(file)
+    return file.is_diverted and read_text(file.path) == wanted
+
+
+def extend(original: str, key_schema: Mapping[str, Any]) -> str:
+    """Return cloud-init's schema with the key added, as cloud-init adds one.
+
+    Raises:
+        IntegrationError: it is no schema that this could be added to, or what
+            came out of it does not work.
+    """
+    try:
+        document = json.loads(original)
+    except ValueError as err:
+        raise IntegrationError(f"is no JSON: {err}") from err
+    if not isinstance(document, dict) or not isinstance(
+        document.get("allOf"), list
+    ):
+        raise IntegrationError("has no list `allOf`: its kind is unknown")
+    document.setdefault("$defs", {})[DEFINITION] = {
+        "type": "object",
+        "properties": {KEY: dict(key_schema)},
+    }
+    document["allOf"].append({"$ref": f"#/$defs/{DEFINITION}"})
+    # From 23.4 on, every key that there may be is listed here.
+    if "properties" in document:
+        document["properties"].setdefault(KEY, {})
+    _allow_module(document)
+    text = json.dumps(document, indent=2) + "\n"
+    _try_out(text)
+    return text
+
+
+def _allow_module(document: dict[str, Any]) -> None:
+    """Add the module to those that a list of modules may name."""
+    known = document["$defs"].get("all_modules")
+    names = known.get("enum") if isinstance(known, dict) else None
+    if isinstance(names, list) and KEY not in names:
+        names.append(KEY)
+
+
+def _try_out(text: str) -> None:
+    """Load a schema and hold a right and a wrong key against it."""
+    try:
+        document = json.loads(text)
+        jsonschema.Draft4Validator.check_schema(document)
+        validator = jsonschema.Draft4Validator(document)
+        right = list(validator.iter_errors({KEY: {}}))
+        wrong = list(validator.iter_errors({KEY: {"no such key": 1}}))
+    except Exception as err:
+        # Whatever jsonschema raises here, it would raise at boot.
+        raise IntegrationError(f"fails with {KEY} added: {err}") from err
+    if right or not any(KEY in error.absolute_path for error in wrong):
+        raise IntegrationError(f"misjudges {KEY} after that key was added")
+
+
+def _extend_original(file: SchemaFile) -> str:
+    document = schema.load()
+    try:
+        return extend(
+            file.original.read_text("utf-8"), document["properties"][KEY]
+        )
+    except IntegrationError as err:
+        raise IntegrationError(
+            f"cloud-init's schema {file.shown} {err}; it stays in force as"
+            f" it is, so that `cloud-init status` may call {KEY} an unknown"
+            f" key"
+        ) from err
+
+
+def _ask_truename(root: Path, path: Path) -> Path:
+    shown = str(_seen(root, path))
+    return Path(_dpkg_divert(root, "--truename", shown).strip())
+
+
+def _divert(file: SchemaFile, action: str) -> None:
+    _dpkg_divert(
+        file.root,
+        *("--package", PACKAGE),
+        *("--divert", str(_seen(file.root, file.kept))),
+        *("--no-rename", action, str(file.shown)),
+    )
+
+
+def _dpkg_divert(root: Path, *argv: str) -> str:
+    # In a package's own scripts dpkg sets DPKG_ROOT and friends; the root
+    # that was asked for counts.
+    try:
+        return run(("dpkg-divert", "--root", str(root), *argv))
+    except CommandError as err:
+        raise IntegrationError(str(err)) from err
+
+
+def _seen(root: Path, path: Path) -> Path:
+    return Path("/") / path.relative_to(root)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, with mode and times, in one step that replaces target."""
+    new = target.with_name(f".{target.name}.new")
+    shutil.copy2(source, new)
+    os.replace(new, target)
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove what a removed cloud-init could not, because of our file."""
+    with contextlib.suppress(OSError):
+        directory.rmdir()

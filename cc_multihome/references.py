@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the interfaces that `default` and `via` name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cc_multihome.bound import BoundDestination, BoundInterface, kernel_name
+from cc_multihome.choose import Choice
+from cc_multihome.config_model import Config, PolicyEntry
+from cc_multihome.errors import Problem
+from cc_multihome.schema import closest
+
+
+class Referrer:
+    """Resolve the names in `default` and `via`."""
+
+    def __init__(
+        self,
+        config: Config,
+        chosen: list[Choice],
+        interfaces: tuple[BoundInterface, ...],
+    ) -> None:
+        self._config = config
+        self._chosen = chosen
+        self._interfaces = interfaces
+        self._known = {each.name: each for each in reversed(interfaces)}
+        self.problems: list[Problem] = []
+
+    def default(self) -> BoundInterface | None:
+        """Return the holder of the default route."""
+        name = self._config.default
+        if name is None:
+            primary = (it for it in self._interfaces if it.eni.is_primary)
+            return next(primary, None)
+        holder = self._find("multihome.default", name)
+        if holder is None or holder.eni.local_ipv4s:
+            return holder
+        able = [it.name for it in self._interfaces if it.eni.local_ipv4s]
+        if able:
+            choices = ", ".join(able)
+            expected = f"an interface with an IPv4 address: {choices}"
+            self._refuse("multihome.default", repr(name), expected)
+        return holder
+
+    def destinations(self) -> Iterator[BoundDestination]:
+        """Give each destination its interface."""
+        for entry in self._config.policy:
+            via = self._find(f"{entry.path}.via", entry.via)
+            if via is not None:
+                yield from self._of_entry(entry, via)
+
+    def _of_entry(
+        self, entry: PolicyEntry, via: BoundInterface
+    ) -> Iterator[BoundDestination]:
+        for to, path in entry.to:
+            addresses = (
+                via.eni.local_ipv4s if to.version == 4 else via.eni.ipv6s
+            )
+            if addresses:
+                yield BoundDestination(to, via.name, path)
+                continue
+            other = 6 if to.version == 4 else 4
+            expected = (
+                f"an IPv{other} destination: {via.name} has no"
+                f" IPv{to.version} address"
+            )
+            self._refuse(path, repr(str(to)), expected)
+
+    def _find(self, path: str, name: str) -> BoundInterface | None:
+        found = self._known.get(name)
+        if found is None and not self._is_named_wrongly(name):
+            self._refuse(path, repr(name), self._expected(name))
+        return found
+
+    def _is_named_wrongly(self, name: str) -> bool:
+        """Say whether the mistake, or the lack, is reported elsewhere."""
+        managed = {
+            choice.entry.name
+            for choice in self._chosen
+            if choice.entry and not choice.entry.manage
+        }
+        listed = {entry.name for entry in self._config.interfaces}
+        return name in self._config.broken or name in listed - managed
+
+    def _expected(self, name: str) -> str:
+        known = [each.name for each in self._interfaces]
+        choices = (
+            f"one of {', '.join(known)}"
+            if known
+            else "none: no ENI is managed"
+        )
+        for choice in self._chosen:
+            entry = choice.entry
+            if entry and entry.name == name:
+                return f"{choices}; {name} has manage: false"
+            if entry and choice.link and kernel_name(choice.link) == name:
+                return f"{choices}; {name} is called {entry.name} here"
+        hint = closest(name, known)
+        return f"{choices}; did you mean {hint}?" if hint else choices
+
+    def _refuse(self, path: str, found: str, expected: str) -> None:
+        self.problems.append(Problem(path, found, expected))

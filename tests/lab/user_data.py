@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The user-data of the columns that the demo and the VM tests compare.
+
+- stock: what cloud-init does by itself,
+- the seed by hand: the article's write_files and runcmd, Puppet's overlay,
+- two default routes and no policy: the article's "this won't work",
+- with multihome: the same intent as one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+import yaml
+
+from tests.lab.shape import LabEni, Shape
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a person wants of an instance, however it is then written.
+
+    Attributes:
+        tables: interface name -> routing table; the names are those of the
+            shape's ENIs.
+        default: who holds the main table's default route.
+        policy: destination -> interface name.
+    """
+
+    shape: Shape
+    tables: Mapping[str, int]
+    default: str
+    policy: Mapping[str, str]
+
+
+def cloud_config(content: Mapping[str, Any]) -> str:
+    """Write user-data in cloud-init's cloud-config format."""
+    return "#cloud-config\n" + yaml.safe_dump(dict(content), sort_keys=False)
+
+
+def multihome(intent: Intent, **changes: Any) -> str:
+    """The key, with some of its entries replaced by `changes`."""
+    key: dict[str, Any] = {
+        "interfaces": {
+            name: {
+                "device_number": intent.shape.eni(name).device_number,
+                "network_card": intent.shape.eni(name).network_card,
+                "table": table,
+            }
+            for name, table in intent.tables.items()
+        },
+        "default": intent.default,
+        "policy": [
+            {
+                "to": [to for to, by in intent.policy.items() if by == name],
+                "via": name,
+            }
+            for name in dict.fromkeys(intent.policy.values())
+        ],
+        "resolver": "vpc",
+    }
+    return cloud_config({"multihome": {**key, **changes}})
+
+
+def seed_by_hand(intent: Intent) -> str:
+    """The article's way: its netplan file, Puppet's overlay, its runcmd."""
+    first = _kernel_name(intent.shape, intent.shape.enis[0])
+    return cloud_config(
+        {
+            "write_files": [
+                _file("55-terraform.yaml", seed_netplan(intent)),
+                _file("60-policy-routes.yaml", puppet_overlay(intent)),
+            ],
+            "runcmd": [
+                "rm /etc/resolv.conf",
+                "echo 'nameserver 169.254.169.253' > /etc/resolv.conf",
+                "systemctl stop systemd-resolved.service",
+                "systemctl disable systemd-resolved.service",
+                f"ip link set {first} down; netplan apply",
+            ],
+        }
+    )
+
+
+def two_defaults(intent: Intent) -> str:
+    """Both ENIs with a default route in main, and no policy routing."""
+    ethernets: dict[str, Any] = {}
+    for name in intent.tables:
+        eni = intent.shape.eni(name)
+        metric = 100 if name == intent.default else 200
+        ethernets[_kernel_name(intent.shape, eni)] = {
+            "match": {"macaddress": eni.mac},
+            "dhcp4": False,
+            "addresses": [_with_prefix(intent.shape, eni)],
+            "routes": [
+                {
+                    "to": "0.0.0.0/0",
+                    "via": _gateway(intent.shape, eni),
+                    "metric": metric,
+                }
+            ],
+        }
+    return cloud_config(
+        {
+            "write_files": [_file("55-two-defaults.yaml", _network(ethernets))],
+            "runcmd": ["rm /etc/netplan/50-cloud-init.yaml", "netplan apply"],
+        }
+    )
+
+
+def seed_netplan(intent: Intent) -> dict[str, Any]:
+    """What the article's Terraform writes to 55-terraform.yaml."""
+    shape, ethernets = intent.shape, {}
+    for name, table in intent.tables.items():
+        eni = shape.eni(name)
+        gateway = _gateway(shape, eni)
+        main = [{"to": "0.0.0.0/0", "via": gateway}]
+        ethernets[_kernel_name(shape, eni)] = {
+            "addresses": [_with_prefix(shape, eni)],
+            "dhcp4": False,
+            "dhcp6": False,
+            "match": {"macaddress": eni.mac},
+            "routes": [
+                *(main if name == intent.default else []),
+                {"table": table, "to": "0.0.0.0/0", "via": gateway},
+                {
+                    "scope": "link",
+                    "table": table,
+                    "to": shape.subnet(eni.subnet).cidr,
+                    "via": "0.0.0.0",
+                },
+            ],
+            "routing-policy": [{"from": eni.ipv4s[0], "table": table}],
+            "set-name": name,
+        }
+    return _network(ethernets)
+
+
+def puppet_overlay(intent: Intent) -> dict[str, Any]:
+    """What the article's Puppet class writes to 60-policy-routes.yaml."""
+    ethernets: dict[str, Any] = {}
+    for name in dict.fromkeys(intent.policy.values()):
+        eni, table = intent.shape.eni(name), intent.tables[name]
+        ethernets[_kernel_name(intent.shape, eni)] = {
+            "routing-policy": [
+                *(
+                    {"to": to, "table": table}
+                    for to, by in intent.policy.items()
+                    if by == name
+                ),
+                {"from": eni.ipv4s[0], "table": table},
+            ]
+        }
+    return _network(ethernets)
+
+
+def _network(ethernets: Mapping[str, Any]) -> dict[str, Any]:
+    return {"network": {"version": 2, "ethernets": dict(ethernets)}}
+
+
+def _file(name: str, content: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "path": f"/etc/netplan/{name}",
+        "permissions": "0600",
+        "content": yaml.safe_dump(dict(content), sort_keys=False),
+    }
+
+
+def _kernel_name(shape: Shape, eni: LabEni) -> str:
+    # The lab puts ENIs into PCI slots 5, 6, ... as EC2 does on Nitro.
+    return f"ens{5 + shape.enis.index(eni)}"
+
+
+def _gateway(shape: Shape, eni: LabEni) -> str:
+    subnet = IPv4Network(shape.subnet(eni.subnet).cidr)
+    return str(subnet.network_address + 1)
+
+
+def _with_prefix(shape: Shape, eni: LabEni) -> str:
+    prefix = IPv4Network(shape.subnet(eni.subnet).cidr).prefixlen
+    return f"{eni.ipv4s[0]}/{prefix}"
