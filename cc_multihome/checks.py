@@ -126,9 +126,10 @@ def _use_default() -> str:
 def _without_mapping(network: IPv6Network) -> str:
     mapped = network.network_address.ipv4_mapped
     if mapped is None or network.prefixlen < MAPPED.prefixlen:
-        return f"a destination without {MAPPED} (IPv4 written as IPv6)"
+        # Not str(MAPPED): Python 3.13 writes it in another way.
+        return "a destination without ::ffff:0:0/96 (IPv4 written as IPv6)"
     plain = ip_network(f"{mapped}/{network.prefixlen - MAPPED.prefixlen}")
-    return f"the IPv4 spelling, {_spell(plain)}"
+    return f"the IPv4 spelling, {spell(plain)}"
 
 
 def overlap(one: Network, other: Network) -> bool:
@@ -184,7 +185,8 @@ def _has_zeros(text: str) -> bool:
     return any(re.match("0[0-9]", part) for part in text.split("."))
 
 
-def _spell(network: Network) -> str:
+def spell(network: Network) -> str:
+    """Write a network; a host without the length of its prefix."""
     is_host = network.prefixlen == network.max_prefixlen
     return str(network.network_address if is_host else network)
 

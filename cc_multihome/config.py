@@ -81,6 +81,7 @@ class _Reader:
             policy=tuple(self._policy()),
             resolver=self._resolver(),
             broken=broken,
+            has_all_names=not self._lacks_interfaces(),
         )
         return Parsed(config, schema.in_order(self._problems))
 
@@ -151,6 +152,12 @@ class _Reader:
             )
         return tuple(interfaces), frozenset(broken)
 
+    def _lacks_interfaces(self) -> bool:
+        """Say whether `interfaces` is wrong, or may have been misspelt."""
+        if "interfaces" in self._value:
+            return self._is_wrong(("interfaces",))
+        return bool(self._value.keys() - schema.known_keys())
+
     def _lacks_selector(self, where: Where) -> bool:
         """Say whether a key is wrong that may have been a selector."""
         stem = schema.path_text(where)
@@ -161,10 +168,16 @@ class _Reader:
         )
 
     def _check_name(self, where: Where, name: str) -> None:
-        if isinstance(name, schema.OddKey):
-            self._refuse(where, name, "a name as text; put it in quotes")
+        is_text = not isinstance(name, schema.OddKey)
+        text = name.shown if isinstance(name, schema.OddKey) else name
+        try:
+            checks.check_name(text)
+        except ValueError as err:
+            self._refuse(where, name, str(err))
         else:
-            self._try(checks.check_name, where, name)
+            if not is_text:
+                expected = "a name as text; put it in quotes"
+                self._refuse(where, name, expected)
 
     def _selector(self, where: Where, entry: dict[str, Any]) -> Selector:
         def read(key: str, reader: Callable[[str], T]) -> T | None:

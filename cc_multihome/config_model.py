@@ -82,6 +82,8 @@ class Config:
         broken: names of interfaces whose ENI cannot be told because of a
             mistake in the entry. They are not in `interfaces`; what refers
             to them is no mistake of its own.
+        has_all_names: False when `interfaces` itself could not be read, so
+            that no name can be called unknown.
     """
 
     interfaces: tuple[InterfaceConfig, ...] = ()
@@ -90,6 +92,7 @@ class Config:
     resolver: ResolverConfig = ResolverConfig()
     enabled: bool = True
     broken: frozenset[str] = frozenset()
+    has_all_names: bool = True
 
     @property
     def asks_nothing(self) -> bool:

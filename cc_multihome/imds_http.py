@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -267,6 +268,15 @@ def _text_of(path: str, body: bytes) -> str:
 def _cause(error: BaseException) -> str:
     """Name an error by its kind and by what the system said at its root."""
     root = error
-    while (deeper := root.__cause__ or root.__context__) is not None:
-        root = deeper
+    for deeper in _chain(error):
+        # urllib3 before 2 probes with a TypeError that means nothing.
+        if isinstance(deeper, (OSError, HTTPException)):
+            root = deeper
     return f"{type(error).__name__} ({shortened(str(root))})"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    deeper: BaseException | None = error
+    while deeper is not None:
+        yield deeper
+        deeper = deeper.__cause__ or deeper.__context__

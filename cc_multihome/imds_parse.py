@@ -10,12 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import TypeVar
 
@@ -212,19 +207,7 @@ class _Record:
         try:
             return convert(word)
         except ValueError as err:
-            raise malformed(self.path(key), word, _EXPECTED[key]) from err
-
-
-_EXPECTED = {
-    "local-ipv4s": "IPv4 addresses, one a line",
-    "subnet-ipv4-cidr-block": "an IPv4 CIDR block without host bits",
-    "vpc-ipv4-cidr-blocks": "IPv4 CIDR blocks without host bits",
-    "ipv4-prefix": "IPv4 CIDR blocks without host bits",
-    "ipv6s": "IPv6 addresses, one a line",
-    "subnet-ipv6-cidr-blocks": "IPv6 CIDR blocks without host bits",
-    "vpc-ipv6-cidr-blocks": "IPv6 CIDR blocks without host bits",
-    "ipv6-prefix": "IPv6 CIDR blocks without host bits",
-}
+            raise malformed(self.path(key), word, _EXPECTED[convert]) from err
 
 
 def _check_complete(record: _Record, eni: Eni) -> None:
@@ -279,6 +262,14 @@ def _ipv6_address(text: str) -> IPv6Address:
     if "%" in text:  # a zone, which Python would keep as part of the address
         raise ValueError(text)
     return IPv6Address(text)
+
+
+_EXPECTED: dict[Callable[[str], object], str] = {
+    IPv4Address: "an IPv4 address",
+    _ipv6_address: "an IPv6 address",
+    _ipv4_cidr: "an IPv4 CIDR block without host bits",
+    _ipv6_cidr: "an IPv6 CIDR block without host bits",
+}
 
 
 def _parse_id(key: str, text: str) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tie the module into the cloud-init that is installed, or untie it.
 
-Three things, each of which can be done again and undone: the list of modules
-(integrate_modules.py), the schema of user-data (integrate_schema.py) and what
+Three parts, each of which can be done again and undone: the list of modules
+(integrate_modules.py), the schema of user-data (integrate_schema.py), and what
 `cloud-init clean` has to remove. The .deb's maintainer scripts call this, and
 so does a person after `pip install`.
 """
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 
 from cc_multihome import integrate_schema
-from cc_multihome.errors import IntegrationError
+from cc_multihome.errors import CommandError, IntegrationError
 from cc_multihome.files import HEADER, File, differs, read_text, write
 from cc_multihome.integrate_modules import (
     AFTER,
@@ -25,8 +24,11 @@ from cc_multihome.integrate_modules import (
     file_path,
     plan_module_list,
 )
+from cc_multihome.integrate_trial import try_import
 
+MAIN_CONFIG = "etc/cloud/cloud.cfg"
 CLEAN_SCRIPT = "etc/cloud/clean.d/50-multihome"
+CLEAN_SOURCE = "cloud_clean.sh"
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Finding:
     """What was found about one part, and done about it.
 
     Attributes:
-        part: "module list", "schema" or "clean script".
-        state: "right", "changed" (it was made right) or "wrong".
+        part: the name of the part.
+        state: "right", "changed" (it is right now) or "wrong".
+        message: one sentence for a person.
     """
 
     part: str
@@ -43,41 +46,232 @@ class Finding:
     message: str
 
     def as_dict(self) -> dict[str, str]:
-        """For JSON."""
+        """Return it for JSON."""
         return asdict(self)
 
 
+Action = Callable[[Path], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the things that tie the module in. Each action takes a root."""
+
+    name: str
+    put: Action
+    check: Action
+    remove: Action
+
+
 def integrate(root: Path) -> tuple[Finding, ...]:
-    """Make everything right below root that can be; say what cannot."""
+    """Make everything right below root that can be; say what cannot.
+
+    Raises:
+        IntegrationError: there is no cloud-init.
+    """
     _require_cloud_init(root)
-    return _collect(_put_modules, _put_schema, _put_clean_script, root=root)
+    return _collect([(part.name, part.put) for part in PARTS], root)
 
 
 def check(root: Path) -> tuple[Finding, ...]:
-    """Say what is not right below root. Writes nothing."""
+    """Say what is not right below root. Writes nothing.
+
+    Raises:
+        IntegrationError: there is no cloud-init.
+    """
     _require_cloud_init(root)
-    return _collect(
-        _check_modules, _check_schema, _check_clean_script, root=root
-    )
+    return _collect([(part.name, part.check) for part in PARTS], root)
 
 
 def remove(root: Path) -> tuple[Finding, ...]:
     """Take back whatever `integrate` did below root."""
-    return _collect(
-        _remove_modules, _remove_schema, _remove_clean_script, root=root
-    )
+    return _collect([(part.name, part.remove) for part in PARTS], root)
 
 
-Part = Callable[[Path], Iterator[Finding]]
-
-
-def _collect(*parts: Part, root: Path) -> tuple[Finding, ...]:
-    """Run every part: the failure of one is no reason to skip the next."""
+def _collect(
+    actions: list[tuple[str, Action]], root: Path
+) -> tuple[Finding, ...]:
+    """Do every part: the failure of one is no reason to skip the next."""
     findings: list[Finding] = []
-    for part in parts:
+    for name, action in actions:
         try:
-            findings.extend(part(root))
-        except (IntegrationError, OSError) as err:
-            name = part.__name__.split("_", 2)[2].replace("_", " ")
-            findings.append(Finding(_NAMES[name], "wrong", str(err)))
+            findings.extend(action(root))
+        except (IntegrationError, OSError, UnicodeError) as err:
+            findings.append(Finding(name, "wrong", str(err)))
     return tuple(findings)
+
+
+def _require_cloud_init(root: Path) -> None:
+    if not (root / MAIN_CONFIG).exists():
+        raise IntegrationError(
+            f"there is no {root / MAIN_CONFIG}: install cloud-init first"
+        )
+
+
+def _put_modules(root: Path) -> Iterator[Finding]:
+    problem = _judge_import(root)
+    if problem:
+        yield problem
+        yield from _remove_modules(root)
+        return
+    plan = plan_module_list(root)
+    if differs(plan.file):
+        write(plan.file)
+        yield Finding(
+            "module list", "changed", f"wrote {plan.shown}: {_describe(plan)}"
+        )
+    elif plan.runs:
+        yield Finding("module list", "right", _describe(plan))
+    yield from _judge_winner(plan)
+
+
+def _check_modules(root: Path) -> Iterator[Finding]:
+    problem = _judge_import(root)
+    if problem:
+        yield problem
+    plan = plan_module_list(root)
+    stale = read_text(plan.file.path) != plan.file.text
+    if plan.winner == plan.shown and stale:
+        yield Finding(
+            "module list",
+            "wrong",
+            f"{plan.shown} is missing or was made from another list than"
+            f" today's: run `multihome integrate`",
+        )
+    elif plan.runs:
+        yield Finding("module list", "right", _describe(plan))
+    yield from _judge_winner(plan)
+
+
+def _judge_import(root: Path) -> Finding | None:
+    """cloud-init imports the module outside of any try."""
+    try:
+        try_import(root)
+    except CommandError as err:
+        return Finding(
+            "module list",
+            "wrong",
+            f"the Python of cloud-init cannot import cc_multihome, so that"
+            f" {MODULE} must not be in the list: {str(err).splitlines()[-1]}",
+        )
+    return None
+
+
+def _judge_winner(plan: ModuleList) -> Iterator[Finding]:
+    if not plan.runs:
+        yield Finding(
+            "module list",
+            "wrong",
+            f"{plan.winner} has a {KEY} of its own, which is the one in"
+            f" force, and {MODULE} is not in it: the module will not run;"
+            f" add it there after {AFTER}",
+        )
+
+
+def _describe(plan: ModuleList) -> str:
+    if plan.winner != plan.shown and plan.runs:
+        return f"{plan.winner} is in force and has {MODULE}"
+    base = f"the list of {plan.base}" if plan.base else "an empty list"
+    return f"{base}, with {MODULE} {plan.place}"
+
+
+def _remove_modules(root: Path) -> Iterator[Finding]:
+    yield from _remove_file("module list", root, file_path(root))
+
+
+def _put_schema(root: Path) -> Iterator[Finding]:
+    for file in _schema_files(root):
+        changed = integrate_schema.install(file)
+        yield Finding(
+            "schema",
+            "changed" if changed else "right",
+            f"{file.shown} knows the key {MODULE}",
+        )
+
+
+def _check_schema(root: Path) -> Iterator[Finding]:
+    for file in _schema_files(root):
+        if integrate_schema.is_current(file):
+            message = f"{file.shown} knows the key {MODULE}"
+            yield Finding("schema", "right", message)
+        else:
+            yield Finding(
+                "schema",
+                "wrong",
+                f"{file.shown} does not know the key {MODULE} of this version:"
+                f" run `multihome integrate`",
+            )
+
+
+def _schema_files(root: Path) -> tuple[integrate_schema.SchemaFile, ...]:
+    files = integrate_schema.find_schema_files(root)
+    if not files:
+        raise IntegrationError(
+            f"no {integrate_schema.PATTERN} in"
+            f" /{integrate_schema.DIRECTORY}: cloud-init is not Debian's, or"
+            f" newer than this package knows"
+        )
+    return files
+
+
+def _remove_schema(root: Path) -> Iterator[Finding]:
+    for file in integrate_schema.find_schema_files(root):
+        if integrate_schema.uninstall(file):
+            yield Finding(
+                "schema", "changed", f"{file.shown} is cloud-init's own again"
+            )
+
+
+def _clean_script(root: Path) -> File:
+    source = Path(__file__).with_name(CLEAN_SOURCE)
+    return File(root / CLEAN_SCRIPT, source.read_text("utf-8"), 0o755)
+
+
+def _put_clean_script(root: Path) -> Iterator[Finding]:
+    script = _clean_script(root)
+    if differs(script):
+        write(script)
+        yield Finding("clean script", "changed", f"wrote /{CLEAN_SCRIPT}")
+    else:
+        yield Finding("clean script", "right", f"/{CLEAN_SCRIPT} is there")
+
+
+def _check_clean_script(root: Path) -> Iterator[Finding]:
+    if differs(_clean_script(root)):
+        yield Finding(
+            "clean script",
+            "wrong",
+            f"/{CLEAN_SCRIPT} is missing or of another version, so that"
+            f" `cloud-init clean` leaves state behind: run"
+            f" `multihome integrate`",
+        )
+    else:
+        yield Finding("clean script", "right", f"/{CLEAN_SCRIPT} is there")
+
+
+def _remove_clean_script(root: Path) -> Iterator[Finding]:
+    yield from _remove_file("clean script", root, root / CLEAN_SCRIPT)
+
+
+def _remove_file(part: str, root: Path, path: Path) -> Iterator[Finding]:
+    text = read_text(path)
+    if text is None:
+        return
+    shown = Path("/") / path.relative_to(root)
+    if HEADER not in text:
+        yield Finding(part, "wrong", f"{shown} is not of this package: left")
+        return
+    path.unlink()
+    yield Finding(part, "changed", f"removed {shown}")
+
+
+PARTS = (
+    Part("module list", _put_modules, _check_modules, _remove_modules),
+    Part("schema", _put_schema, _check_schema, _remove_schema),
+    Part(
+        "clean script",
+        _put_clean_script,
+        _check_clean_script,
+        _remove_clean_script,
+    ),
+)

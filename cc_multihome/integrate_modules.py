@@ -78,11 +78,13 @@ class ModuleList:
         file: the generated file.
         base: the file whose list it takes over, None where none has one.
         place: where in the list `multihome` went.
+        shown: the generated file as the system below root sees it.
         winner: the file whose list is in force with ours in place.
         runs: whether `multihome` is in that list.
     """
 
     file: File
+    shown: Path
     base: Path | None
     place: str
     winner: Path
@@ -140,6 +142,7 @@ def plan_module_list(root: Path) -> ModuleList:
     winner = base.path if base is not None and later else shown
     return ModuleList(
         file=File(path, _render(modules, base, place, shown)),
+        shown=shown,
         base=base.path if base else None,
         place=place,
         winner=winner,
@@ -160,7 +163,9 @@ def add_module(modules: Modules) -> tuple[Modules, str]:
         at = names.index(AFTER) + 1
         place = f"after {AFTER}"
     else:
-        at = max((names.index(n) + 1 for n in BEFORE_IT if n in names), default=0)
+        at = max(
+            (names.index(n) + 1 for n in BEFORE_IT if n in names), default=0
+        )
         place = f"after {names[at - 1]}" if at else "first"
         place += f" (that list has no {AFTER})"
     return (*modules[:at], MODULE, *modules[at:]), place

@@ -7,7 +7,8 @@ own keys only; any other makes `cloud-init status` say "degraded" and exit 2
 schema is read from the package's own file, both at boot and by
 `cloud-init schema`. So dpkg is told to keep that file under another name
 (dpkg-divert(1)), and its place is taken by a copy with the key added, which is
-made again from the current original whenever that changes.
+made again from the current original whenever that changes. Before it is put
+in place, the cloud-init that is to read it has judged samples by it.
 
 At every moment the file is there and is whole: it is first copied, then
 diverted without being moved, then replaced in one step.
@@ -24,14 +25,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from cc_multihome import schema
 from cc_multihome.errors import CommandError, IntegrationError
 from cc_multihome.files import File, read_text, write
+from cc_multihome.integrate_trial import try_out
 from cc_multihome.run import run
 
 KEY = "multihome"
+# In draft 4, and none of those that cloud-init has broken in some release.
+# fmt: off
+SAFE_KEYWORDS = frozenset((
+    "additionalProperties", "description", "enum", "items",
+    "maximum", "maxItems", "maxLength", "minimum", "minItems", "minLength",
+    "pattern", "required", "title", "type",
+))
+# fmt: on
 DEFINITION = "cc_multihome"
 PACKAGE = "cc-multihome"
 DIRECTORY = "usr/lib/python3/dist-packages/cloudinit/config/schemas"
@@ -113,17 +121,19 @@ def install(file: SchemaFile) -> bool:
 
     Raises:
         IntegrationError: somebody else diverted the file, or the original is
-            of an unknown kind (and is in its place then).
+            of an unknown kind, or cloud-init does not get on with what came
+            out (cloud-init's own file is in its place then).
     """
     if not file.original.exists():
         return uninstall(file)
     try:
         wanted = _extend_original(file)
+        if file.is_diverted and read_text(file.path) == wanted:
+            return False
+        _try_out(file, wanted)
     except IntegrationError:
         uninstall(file)
         raise
-    if file.is_diverted and read_text(file.path) == wanted:
-        return False
     if not file.is_diverted:
         _copy(file.path, file.kept)
         _divert(file, "--add")
@@ -162,8 +172,7 @@ def extend(original: str, key_schema: Mapping[str, Any]) -> str:
     """Return cloud-init's schema with the key added, as cloud-init adds one.
 
     Raises:
-        IntegrationError: it is no schema that this could be added to, or what
-            came out of it does not work.
+        IntegrationError: it is no schema that this could be added to.
     """
     try:
         document = json.loads(original)
@@ -175,16 +184,35 @@ def extend(original: str, key_schema: Mapping[str, Any]) -> str:
         raise IntegrationError("has no list `allOf`: its kind is unknown")
     document.setdefault("$defs", {})[DEFINITION] = {
         "type": "object",
-        "properties": {KEY: dict(key_schema)},
+        "properties": {KEY: keep_safe_keywords(key_schema)},
     }
     document["allOf"].append({"$ref": f"#/$defs/{DEFINITION}"})
     # From 23.4 on, every key that there may be is listed here.
     if "properties" in document:
         document["properties"].setdefault(KEY, {})
     _allow_module(document)
-    text = json.dumps(document, indent=2) + "\n"
-    _try_out(text)
-    return text
+    return json.dumps(document, indent=2) + "\n"
+
+
+def keep_safe_keywords(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema with only the keywords that cloud-init copes with.
+
+    cloud-init has changed jsonschema's validator: in 25.1 the keyword `not`
+    raises a TypeError, which at boot would end the whole stage. What is left
+    out here, the module checks itself.
+    """
+    safe: dict[str, Any] = {}
+    for keyword, value in part.items():
+        if keyword == "properties":
+            safe[keyword] = {
+                name: keep_safe_keywords(item) for name, item in value.items()
+            }
+        elif keyword == "anyOf":
+            safe[keyword] = [keep_safe_keywords(item) for item in value]
+        elif keyword in SAFE_KEYWORDS:
+            nested = isinstance(value, dict)
+            safe[keyword] = keep_safe_keywords(value) if nested else value
+    return safe
 
 
 def _allow_module(document: dict[str, Any]) -> None:
@@ -195,19 +223,19 @@ def _allow_module(document: dict[str, Any]) -> None:
         names.append(KEY)
 
 
-def _try_out(text: str) -> None:
-    """Load a schema and hold a right and a wrong key against it."""
+def _try_out(file: SchemaFile, text: str) -> None:
+    trial = File(file.path.with_name(f".{file.path.name}.trial"), text)
     try:
-        document = json.loads(text)
-        jsonschema.Draft4Validator.check_schema(document)
-        validator = jsonschema.Draft4Validator(document)
-        right = list(validator.iter_errors({KEY: {}}))
-        wrong = list(validator.iter_errors({KEY: {"no such key": 1}}))
-    except Exception as err:
-        # Whatever jsonschema raises here, it would raise at boot.
-        raise IntegrationError(f"fails with {KEY} added: {err}") from err
-    if right or not any(KEY in error.absolute_path for error in wrong):
-        raise IntegrationError(f"misjudges {KEY} after that key was added")
+        write(trial)
+        try_out(file.root, _seen(file.root, trial.path))
+    except CommandError as err:
+        last_line = str(err).splitlines()[-1]
+        raise IntegrationError(
+            f"cloud-init's schema {file.shown} stays as it is, without the"
+            f" key {KEY}: cloud-init does not get on with that ({last_line})"
+        ) from err
+    finally:
+        trial.path.unlink(missing_ok=True)
 
 
 def _extend_original(file: SchemaFile) -> str:
@@ -239,8 +267,6 @@ def _divert(file: SchemaFile, action: str) -> None:
 
 
 def _dpkg_divert(root: Path, *argv: str) -> str:
-    # In a package's own scripts dpkg sets DPKG_ROOT and friends; the root
-    # that was asked for counts.
     try:
         return run(("dpkg-divert", "--root", str(root), *argv))
     except CommandError as err:
@@ -259,6 +285,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _remove_empty(directory: Path) -> None:
-    """Remove what a removed cloud-init could not, because of our file."""
+    """Remove what dpkg left of a removed cloud-init, because of our file."""
     with contextlib.suppress(OSError):
-        directory.rmdir()
+        for empty in (directory, *directory.parents[:2]):
+            empty.rmdir()

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cc_multihome.bound import BoundDestination, BoundInterface, kernel_name
-from cc_multihome.choose import Choice
+from cc_multihome.checks import spell
+from cc_multihome.choose import Choice, has_address
 from cc_multihome.config_model import Config, PolicyEntry
 from cc_multihome.errors import Problem
 from cc_multihome.schema import closest
@@ -65,7 +66,7 @@ class Referrer:
                 f"an IPv{other} destination: {via.name} has no"
                 f" IPv{to.version} address"
             )
-            self._refuse(path, repr(str(to)), expected)
+            self._refuse(path, repr(spell(to)), expected)
 
     def _find(self, path: str, name: str) -> BoundInterface | None:
         found = self._known.get(name)
@@ -75,13 +76,12 @@ class Referrer:
 
     def _is_named_wrongly(self, name: str) -> bool:
         """Say whether the mistake, or the lack, is reported elsewhere."""
-        managed = {
-            choice.entry.name
-            for choice in self._chosen
-            if choice.entry and not choice.entry.manage
-        }
-        listed = {entry.name for entry in self._config.interfaces}
-        return name in self._config.broken or name in listed - managed
+        config = self._config
+        if not config.has_all_names or name in config.broken:
+            return True
+        if any(_may_appear(choice) for choice in self._chosen):
+            return True
+        return any(it.name == name and it.manage for it in config.interfaces)
 
     def _expected(self, name: str) -> str:
         known = [each.name for each in self._interfaces]
@@ -90,10 +90,10 @@ class Referrer:
             if known
             else "none: no ENI is managed"
         )
+        if any(entry.name == name for entry in self._config.interfaces):
+            return f"{choices}; {name} has manage: false"
         for choice in self._chosen:
             entry = choice.entry
-            if entry and entry.name == name:
-                return f"{choices}; {name} has manage: false"
             if entry and choice.link and kernel_name(choice.link) == name:
                 return f"{choices}; {name} is called {entry.name} here"
         hint = closest(name, known)
@@ -101,3 +101,9 @@ class Referrer:
 
     def _refuse(self, path: str, found: str, expected: str) -> None:
         self.problems.append(Problem(path, found, expected))
+
+
+def _may_appear(choice: Choice) -> bool:
+    """Say whether an ENI will be known by a name that is not known yet."""
+    is_unlisted = choice.entry is None
+    return is_unlisted and choice.link is None and has_address(choice.eni)

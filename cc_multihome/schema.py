@@ -62,6 +62,11 @@ def load() -> dict[str, Any]:
     return schema
 
 
+def known_keys() -> frozenset[str]:
+    """Return the keys that may stand right under `multihome`."""
+    return frozenset(load()["properties"]["multihome"]["properties"])
+
+
 def plain(value: object, depth: int = MAX_DEPTH) -> object:
     """Copy a value so that nothing in it can break whoever looks at it.
 

@@ -61,6 +61,7 @@ class Shape:
             so "left by the right ENI" is a fact.
         internet, company: an address of each host that no policy names and
             that the other side does not have.
+        internet_ipv6, company_ipv6: the same, where the shape has IPv6.
     """
 
     subnets: tuple[Subnet, ...]
@@ -68,6 +69,8 @@ class Shape:
     both_sides: tuple[str, ...]
     internet: str = "198.51.100.200"
     company: str = "10.64.0.10"
+    internet_ipv6: str | None = None
+    company_ipv6: str | None = None
     vpc_id: str = "vpc-0a1b2c3d4e5f60718"
     vpc_cidrs: tuple[str, ...] = ("10.224.184.0/22",)
     dns: str = "10.224.184.2"
@@ -91,7 +94,9 @@ UNNAMED = "203.0.113.99"
 
 SEED = Shape(
     subnets=(
-        Subnet("private", "subnet-0aaaaaaaaaaaaaaa1", "10.224.184.0/26", "tgw"),
+        Subnet(
+            "private", "subnet-0aaaaaaaaaaaaaaa1", "10.224.184.0/26", "tgw"
+        ),
         Subnet("public", "subnet-0bbbbbbbbbbbbbbb2", "10.224.186.0/26", "igw"),
     ),
     enis=(

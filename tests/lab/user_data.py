@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tests.lab.shape import LabEni, Shape
+from tests.lab.shape import POLICY, SEED, LabEni, Shape
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def two_defaults(intent: Intent) -> str:
         }
     return cloud_config(
         {
-            "write_files": [_file("55-two-defaults.yaml", _network(ethernets))],
+            "write_files": [
+                _file("55-two-defaults.yaml", _network(ethernets))
+            ],
             "runcmd": ["rm /etc/netplan/50-cloud-init.yaml", "netplan apply"],
         }
     )
@@ -182,3 +184,11 @@ def _gateway(shape: Shape, eni: LabEni) -> str:
 def _with_prefix(shape: Shape, eni: LabEni) -> str:
     prefix = IPv4Network(shape.subnet(eni.subnet).cidr).prefixlen
     return f"{eni.ipv4s[0]}/{prefix}"
+
+
+SEED_INTENT = Intent(
+    shape=SEED,
+    tables={"private": 10, "public": 20},
+    default="public",
+    policy=dict.fromkeys(POLICY, "private"),
+)

@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# customize.sh ROOT: make a fresh Debian tree look like Debian's EC2 images.
+# Called by mmdebstrap as its customize hook; its text is part of the key by
+# which images are cached.
+set -eu
+root=$1
+
+# Debug aid: whoever connects to the serial console is root.
+echo root:root | chroot "$root" chpasswd
+getty=$root/etc/systemd/system/serial-getty@ttyS0.service.d
+mkdir -p "$getty"
+cat >"$getty/lab.conf" <<'END'
+[Service]
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --keep-baud 115200,9600 - vt220
+END
+
+printf 'LABEL=labroot / ext4 defaults,errors=remount-ro 0 1\n' \
+    >"$root/etc/fstab"
+printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' \
+    >"$root/etc/hosts"
+# A first boot: no name, no machine id, no host keys.
+rm -f "$root/etc/hostname" "$root"/etc/ssh/ssh_host_*
+: >"$root/etc/machine-id"
+
+# Debian's cloud images use networkd and resolved.
+chroot "$root" systemctl enable systemd-networkd systemd-resolved
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+
+# As in Debian's EC2 images: no other data source is tried.
+cat >"$root/etc/cloud/cloud.cfg.d/90_dpkg.cfg" <<'END'
+datasource_list: [ Ec2, None ]
+END
+# What is not about the network may be quick. The locale is named because
+# bookworm's cc_locale fails without the package `locales`; the address
+# alone in metadata_urls saves look-ups of the name instance-data, which
+# nothing can answer before the network is up.
+cat >"$root/etc/cloud/cloud.cfg.d/91_lab.cfg" <<'END'
+system_info:
+  network:
+    renderers: [netplan, networkd]
+datasource:
+  Ec2:
+    metadata_urls: ["http://169.254.169.254"]
+disable_vmware_customization: true
+apt: {preserve_sources_list: true}
+package_update: false
+locale: C.UTF-8
+growpart: {mode: "off"}
+resize_rootfs: false
+ssh_genkeytypes: [ed25519]
+END
+
+# cloud-init's hotplug rule for EC2 matches the drivers vif, ena and ixgbevf
+# only: let virtio NICs pass for ena. It must come before that rule (90-).
+cat >"$root/etc/udev/rules.d/89-lab-virtio-as-ena.rules" <<'END'
+ACTION=="add|remove", SUBSYSTEM=="net", ENV{ID_NET_DRIVER}=="virtio_net", ENV{ID_NET_DRIVER}="ena"
+END
+
+# Timers that want the network, or the processor, in the middle of a test.
+for unit in apt-daily apt-daily-upgrade man-db e2scrub_all fstrim \
+    dpkg-db-backup; do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit.timer"
+done
+
+# How this machine fetches packages is none of the image's business, and a
+# package that is installed later keeps its documentation.
+rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" \
+    "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes by pid *and* start time: a pid alone is soon someone else's."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+END_TIMEOUT_S = 3.0
+PROC = Path("/proc")
+
+
+class ProcessId(NamedTuple):
+    """One process, never to be mistaken for a later one.
+
+    Attributes:
+        start: clock ticks from boot to its start (proc_pid_stat(5)).
+        boot: the kernel's boot id: ticks begin anew with each boot.
+    """
+
+    pid: int
+    start: int
+    boot: str
+
+
+def read_process(pid: int) -> ProcessId | None:
+    """Return which process has this pid now; None if there is none.
+
+    A zombie counts as gone: nothing of it is left but its exit status.
+    """
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    # The command's name may hold spaces and brackets: count from its end.
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in ("Z", "X"):
+        return None
+    return ProcessId(pid, int(fields[19]), read_boot_id())
+
+
+def read_boot_id() -> str:
+    """Return the id that the kernel took at this boot."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Tell whether this very process still runs."""
+    return read_process(process.pid) == process
+
+
+def end_process(process: ProcessId, *, timeout: float = END_TIMEOUT_S) -> None:
+    """Ask a process to end; kill it after `timeout` seconds.
+
+    Does nothing when it is gone or its pid belongs to another by now.
+
+    Raises:
+        ProcessLookupError: never; TimeoutError: it survived SIGKILL.
+    """
+    try:
+        # The descriptor pins the process: whoever it is, the check and the
+        # signals below meet the same one.
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not is_alive(process):
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, number)
+            if _has_ended(fd, timeout):
+                return
+    finally:
+        os.close(fd)
+    raise TimeoutError(f"process {process.pid} survived SIGKILL")
+
+
+def find_marked(variable: str, value: str) -> tuple[ProcessId, ...]:
+    """Return the processes that were started with `variable=value`."""
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for path in PROC.glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if wanted in path.read_bytes().split(b"\0"):
+                process = read_process(int(path.parent.name))
+                if process is not None:
+                    found.append(process)
+    return tuple(found)
+
+
+def _has_ended(fd: int, timeout: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))

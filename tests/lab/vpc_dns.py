@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""dnsmasq as the VPC's DHCP and DNS, configured from a Shape.
+
+https://docs.aws.amazon.com/vpc/latest/userguide/VPC_DHCP_Options.html
+https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+from tests.lab.imds_tree import host_name
+from tests.lab.netns import device_name
+from tests.lab.shape import LabEni, Shape
+
+RESOLVER = "169.254.169.253"
+RESOLVER_IPV6 = "fd00:ec2::253"
+LEASE = "1h"
+INTERNET_NAME = "internet.example.test"
+COMPANY_NAME = "company.example.test"
+
+
+def dns_records(shape: Shape) -> dict[str, str]:
+    """Return the names that the VPC resolver knows. All others it denies.
+
+    `instance-data`, which cloud-init asks for, is not among them.
+    """
+    records = {INTERNET_NAME: shape.internet, COMPANY_NAME: shape.company}
+    for eni in shape.enis:
+        for address in eni.ipv4s:
+            records[host_name(shape, address)] = address
+    return records
+
+
+def dnsmasq_config(shape: Shape, leases: Path) -> str:
+    """Return dnsmasq's configuration file (dnsmasq(8), without the --).
+
+    Args:
+        leases: where it may keep its leases.
+    """
+    return "\n".join(
+        (*_general(shape, leases), *_dhcp(shape), *_dns(shape), "")
+    )
+
+
+def _general(shape: Shape, leases: Path) -> Iterator[str]:
+    yield "user=root"
+    yield "no-hosts"
+    yield "no-resolv"
+    yield "no-ping"
+    yield "log-dhcp"
+    yield "log-queries"
+    yield "log-facility=-"
+    yield "pid-file"  # none: who started it knows
+    yield f"dhcp-leasefile={leases}"
+    yield "bind-dynamic"
+    for address in (shape.dns, RESOLVER, "127.0.0.1"):
+        yield f"listen-address={address}"
+    for subnet in shape.subnets:
+        yield f"interface={device_name('gw', subnet.name)}"
+
+
+def _dhcp(shape: Shape) -> Iterator[str]:
+    yield "dhcp-authoritative"
+    yield f"dhcp-option=option:dns-server,{shape.dns}"
+    yield f"dhcp-option=option:mtu,{shape.mtu}"
+    yield f"domain={shape.domain}"
+    for subnet in shape.subnets:
+        net = ip_network(subnet.cidr)
+        tag = device_name("gw", subnet.name)
+        yield (
+            f"dhcp-range=set:{tag},{net.network_address},static,"
+            f"{net.netmask},{LEASE}"
+        )
+    if has_ipv6(shape):
+        # "static" is: no address of the client's own choice (SLAAC), as in
+        # a VPC's router advertisements, which carry M and not A.
+        yield "enable-ra"
+        yield f"dhcp-option=option6:dns-server,[{RESOLVER_IPV6}]"
+    for subnet in shape.subnets:
+        if subnet.ipv6_cidr:
+            net6 = ip_network(subnet.ipv6_cidr)
+            yield (
+                f"dhcp-range={net6.network_address},static,"
+                f"{net6.prefixlen},{LEASE}"
+            )
+    for eni in shape.enis:
+        yield f"dhcp-host={_host(shape, eni)}"
+
+
+def _host(shape: Shape, eni: LabEni) -> str:
+    # DHCP gives the primary addresses only; the rest is for IMDS to tell.
+    primary6 = [f"[{address}]" for address in eni.ipv6s[:1]]
+    name = host_name(shape, eni.ipv4s[0]).split(".")[0]
+    return ",".join((eni.mac, eni.ipv4s[0], *primary6, name, LEASE))
+
+
+def _dns(shape: Shape) -> Iterator[str]:
+    for name, address in dns_records(shape).items():
+        yield f"host-record={name},{address}"
+    # No such name, rather than an error that clients try again.
+    yield "address=/#/"
+
+
+def has_ipv6(shape: Shape) -> bool:
+    """Return whether any subnet of the shape has IPv6."""
+    return any(subnet.ipv6_cidr for subnet in shape.subnets)

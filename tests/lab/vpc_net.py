@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The namespaces of a simulated VPC, and the links and routes in them.
+
+                    hyp                  router
+    ENI == tap-<eni> = br-<subnet> == gw-<subnet>   igw == eth0 inet
+                                     DHCP DNS IMDS  tgw == eth0 corp
+
+hyp is the hypervisor's side: QEMU runs in it, and what a VPC checks at each
+ENI is checked on its bridges. The router has a routing table for each
+subnet. inet and corp own an address each, and all of `both_sides`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from ipaddress import IPv4Network, ip_network
+
+from tests.lab.cleanup import Run
+from tests.lab.far_server import COMPANY, INTERNET
+from tests.lab.netns import Netns, device_name
+from tests.lab.shape import LabEni, Shape, Subnet
+from tests.lab.vpc_dns import RESOLVER, RESOLVER_IPV6
+from tests.lab.vpc_rules import (
+    eni_ruleset,
+    igw_ruleset,
+    tap_name,
+    transfer_nets,
+)
+
+IMDS = "169.254.169.254"
+NTP = "169.254.169.123"
+FIRST_TABLE = 101
+FIRST_PRIORITY = 1000
+LAST_RESORT_METRIC = 9999
+# The ends of the links to the gateways, where there is IPv6.
+ROUTER_IPV6, FAR_IPV6 = "fe80::1", "fe80::2"
+# What a subnet's default_via names, and the side that it leads to.
+GATEWAY_SIDES = {"igw": INTERNET, "tgw": COMPANY}
+GATEWAY_NAMES = tuple(GATEWAY_SIDES)
+
+
+class VpcNet:
+    """The network of a VPC; `apply` brings it to a shape, again and again.
+
+    Args:
+        instance: where ENIs are made as plain devices instead of taps.
+    """
+
+    def __init__(
+        self, run: Run, *, label: str = "", instance: Netns | None = None
+    ) -> None:
+        names = [f"{label}{end}" for end in ("hyp", "router", "inet", "corp")]
+        self._run = run
+        self._suffixes = names
+        self._instance = instance
+        self.hyp, self.router, self.inet, self.corp = (
+            Netns(run.netns_name(name)) for name in names
+        )
+        self._subnets: dict[str, Subnet] = {}
+        self._far: tuple[IPv4Network, ...] = ()
+
+    def make(self, shape: Shape) -> None:
+        """Make the namespaces and what does not depend on ENIs."""
+        for suffix in self._suffixes:
+            netns = Netns(self._run.add_netns(suffix))
+            # A reverse path filter would hide what an ENI's check must see.
+            netns.sysctl(
+                "net.ipv4.conf.all.rp_filter=0",
+                "net.ipv4.conf.default.rp_filter=0",
+                "net.ipv6.conf.all.disable_ipv6=0",
+                "net.ipv6.conf.default.disable_ipv6=0",
+                "net.ipv6.conf.default.accept_dad=0",
+            )
+        # Bridges need no addresses, and would make noise with them.
+        self.hyp.sysctl(
+            "net.ipv6.conf.all.disable_ipv6=1",
+            "net.ipv6.conf.default.disable_ipv6=1",
+        )
+        self.router.sysctl(
+            "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"
+        )
+        self._far = transfer_nets(shape)
+        for name, far, net in zip(
+            GATEWAY_NAMES, (self.inet, self.corp), self._far, strict=True
+        ):
+            self.router.ip(_gateway_link(name, net, far.name))
+            far.ip(_far_link(net))
+        local = [f"{address}/32" for address in (IMDS, RESOLVER, NTP)]
+        local.append(f"{RESOLVER_IPV6}/128")
+        self.router.ip(f"addr add {address} dev lo" for address in local)
+
+    def apply(self, shape: Shape) -> None:
+        """Make it what the shape says.
+
+        Raises:
+            ValueError: the shape would change a subnet that exists, or has
+                a MAC or a device name twice.
+        """
+        self.check(shape)
+        self._add_subnets(shape)
+        self.router.ip([f"addr replace {shape.dns}/32 dev lo"])
+        self._apply_far_hosts(shape)
+        self._apply_taps(shape)
+        self.hyp.nft(eni_ruleset(shape))
+        self.router.nft(igw_ruleset(shape))
+        # An address may have moved to another ENI.
+        self.router.ip(
+            f"neigh flush dev {gateway_name(subnet)}"
+            for subnet in shape.subnets
+        )
+
+    def delete(self) -> None:
+        """Remove the namespaces; they may be gone already."""
+        for netns in (self.inet, self.corp, self.router, self.hyp):
+            netns.delete()
+
+    def read_counters(self) -> dict[str, int]:
+        """Return the packets that each counter of the ENIs' checks holds."""
+        text = self.hyp.run(["nft", "-j", "list", "counters"])
+        found = (
+            entry.get("counter") for entry in json.loads(text)["nftables"]
+        )
+        return {item["name"]: int(item["packets"]) for item in found if item}
+
+    def check(self, shape: Shape) -> None:
+        """Raise ValueError if `apply` cannot make it what the shape says."""
+        for subnet in shape.subnets:
+            old = self._subnets.get(subnet.name, subnet)
+            if old != subnet:
+                raise ValueError(
+                    f"subnet {subnet.name} exists as {old} and cannot become"
+                    f" {subnet}: give the new one another name"
+                )
+        for what, names in (
+            ("MAC", [eni.mac for eni in shape.enis]),
+            ("tap", [tap_name(eni) for eni in shape.enis]),
+            ("gateway", [gateway_name(subnet) for subnet in shape.subnets]),
+        ):
+            if len(set(names)) < len(names):
+                raise ValueError(f"the shape has a {what} twice: {names}")
+
+    def _add_subnets(self, shape: Shape) -> None:
+        new = [
+            item for item in shape.subnets if item.name not in self._subnets
+        ]
+        for subnet in new:
+            self.hyp.ip(_bridge(subnet, shape.mtu))
+            self.router.ip(_subnet_link(subnet, shape.mtu, self.hyp.name))
+            self.hyp.ip(
+                [f"link set {_uplink(subnet)} master {bridge_name(subnet)} up"]
+            )
+            self._subnets[subnet.name] = subnet
+        if new:
+            self._route()
+        for subnet in new:
+            number = list(self._subnets).index(subnet.name)
+            rule = (
+                f"rule add iif {gateway_name(subnet)}"
+                f" lookup {FIRST_TABLE + number}"
+                f" priority {FIRST_PRIORITY + number}"
+            )
+            self.router.ip([rule], "-4")
+            self.router.ip([rule], "-6")
+
+    def _route(self) -> None:
+        """Fill the table of each subnet: every one has routes to all."""
+        subnets = tuple(self._subnets.values())
+        for number, subnet in enumerate(subnets):
+            table = FIRST_TABLE + number
+            self.router.ip(
+                f"route replace {line} table {table}"
+                for line in _routes(subnet, subnets, self._far)
+            )
+
+    def _apply_far_hosts(self, shape: Shape) -> None:
+        for far, own, own6, net in zip(
+            (self.inet, self.corp),
+            (shape.internet, shape.company),
+            (shape.internet_ipv6, shape.company_ipv6),
+            self._far,
+            strict=True,
+        ):
+            far.ip(
+                f"addr replace {address} dev lo"
+                for address in (*shape.both_sides, own, *([own6] * bool(own6)))
+            )
+            far.ip([f"route replace 0.0.0.0/0 via {net[1]} src {own}"])
+            source = f" src {own6}" if own6 else ""
+            far.ip([f"route replace ::/0 via {ROUTER_IPV6} dev eth0{source}"])
+
+    def _apply_taps(self, shape: Shape) -> None:
+        wanted = {tap_name(eni): eni for eni in shape.enis}
+        existing = [n for n in self.hyp.links() if n.startswith("tap-")]
+        self.hyp.ip(
+            f"link delete {name}" for name in existing if name not in wanted
+        )
+        for name, eni in wanted.items():
+            if name not in existing:
+                self.hyp.ip(self._tap(name, eni, shape))
+
+    def _tap(self, name: str, eni: LabEni, shape: Shape) -> Iterator[str]:
+        if self._instance is None:
+            yield f"tuntap add dev {name} mode tap"
+        else:
+            yield (
+                f"link add {name} type veth peer name {eni.name}"
+                f" address {eni.mac} mtu {shape.mtu}"
+                f" netns {self._instance.name}"
+            )
+        bridge = bridge_name(shape.subnet(eni.subnet))
+        yield f"link set {name} mtu {shape.mtu} master {bridge} up"
+
+
+def gateway_name(subnet: Subnet) -> str:
+    """Return the router's device in a subnet."""
+    return device_name("gw", subnet.name)
+
+
+def bridge_name(subnet: Subnet) -> str:
+    """Return the hypervisor's bridge of a subnet."""
+    return device_name("br", subnet.name)
+
+
+def _uplink(subnet: Subnet) -> str:
+    return device_name("up", subnet.name)
+
+
+def _gateway_link(name: str, net: IPv4Network, far: str) -> Iterator[str]:
+    yield f"link add {name} type veth peer name eth0 netns {far}"
+    yield f"addr add {net[1]}/{net.prefixlen} dev {name}"
+    yield f"addr add {ROUTER_IPV6}/64 dev {name} nodad"
+    yield f"link set {name} up"
+
+
+def _far_link(net: IPv4Network) -> Iterator[str]:
+    yield f"addr add {net[2]}/{net.prefixlen} dev eth0"
+    yield f"addr add {FAR_IPV6}/64 dev eth0 nodad"
+    yield "link set eth0 up"
+
+
+def _bridge(subnet: Subnet, mtu: int) -> Iterator[str]:
+    name = bridge_name(subnet)
+    yield (
+        f"link add {name} type bridge forward_delay 0 stp_state 0"
+        " mcast_snooping 0"
+    )
+    yield f"link set {name} mtu {mtu} up"
+
+
+def _subnet_link(subnet: Subnet, mtu: int, hyp: str) -> Iterator[str]:
+    name, net = gateway_name(subnet), ip_network(subnet.cidr)
+    yield (
+        f"link add {name} mtu {mtu} type veth peer name {_uplink(subnet)}"
+        f" mtu {mtu} netns {hyp}"
+    )
+    # The VPC router is the first host of every subnet.
+    yield f"addr add {net[1]}/{net.prefixlen} dev {name}"
+    if subnet.ipv6_cidr:
+        net6 = ip_network(subnet.ipv6_cidr)
+        yield f"addr add {net6[1]}/{net6.prefixlen} dev {name} nodad"
+    yield f"link set {name} up"
+
+
+def _routes(
+    subnet: Subnet, subnets: tuple[Subnet, ...], far: tuple[IPv4Network, ...]
+) -> Iterator[str]:
+    """Yield the routes of a subnet: the VPC's subnets, then its default."""
+    for other in subnets:
+        yield f"{other.cidr} dev {gateway_name(other)}"
+        if other.ipv6_cidr:
+            yield f"{other.ipv6_cidr} dev {gateway_name(other)}"
+    last = f"metric {LAST_RESORT_METRIC}"
+    yield f"unreachable 0.0.0.0/0 {last}"
+    yield f"unreachable ::/0 {last}"
+    if subnet.default_via is None:
+        return
+    via = far[GATEWAY_NAMES.index(subnet.default_via)][2]
+    yield f"0.0.0.0/0 via {via} dev {subnet.default_via}"
+    if subnet.ipv6_cidr:
+        yield f"::/0 via {FAR_IPV6} dev {subnet.default_via}"

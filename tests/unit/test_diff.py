@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan is compared with the kernel, not the kernel with the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_interface
+
+import pytest
+
+from cc_multihome.diff import BUILT_IN_RULES, describe_rule, mismatches
+from cc_multihome.model import Observed, Plan, RoutingPolicyRule
+from tests.unit.builders import (
+    address,
+    network,
+    observed_of,
+    plan,
+    plan_for,
+    planned,
+    route,
+    rule,
+)
+
+
+def without_rule(observed: Observed, gone: RoutingPolicyRule) -> Observed:
+    """Take one rule away."""
+    assert gone in observed.rules
+    return replace(observed, rules=observed.rules - {gone})
+
+
+def test_a_kernel_that_holds_the_plan_has_no_mismatch() -> None:
+    """The seed's host."""
+    found = plan_for()
+    assert mismatches(found, observed_of(found)) == ()
+
+
+def test_what_others_added_is_accepted() -> None:
+    """Rules, routes and addresses that no plan names."""
+    found = plan_for()
+    observed = observed_of(found)
+    more = Observed(
+        addresses=observed.addresses
+        | {("docker0", ip_interface("172.17.0.1/16"))},
+        routes=observed.routes
+        | {
+            ("docker0", route("172.17.0.0/16")),
+            ("private", route("192.0.2.0/24", "10.224.184.9")),
+        },
+        rules=observed.rules
+        | {
+            rule(500, 77),
+            replace(rule(32000, 254, "::/0"), suppress_prefixlength=0),
+        },
+    )
+    assert mismatches(found, more) == ()
+
+
+def test_a_missing_address_is_named() -> None:
+    """With its prefix length and its interface."""
+    found = plan_for()
+    observed = replace(observed_of(found), addresses=frozenset())
+    assert mismatches(found, observed) == (
+        "address 10.224.184.51/26 on private is missing",
+        "address 10.224.186.43/26 on public is missing",
+    )
+
+
+def test_an_address_of_another_prefix_length_is_another() -> None:
+    """/32 gives no connected route."""
+    found = plan(planned())
+    observed = replace(
+        observed_of(found),
+        addresses=frozenset({("private", ip_interface("10.224.184.51/32"))}),
+    )
+    assert len(mismatches(found, observed)) == 1
+
+
+def test_an_address_on_another_interface_does_not_count() -> None:
+    """The rename did not happen, for example."""
+    found = plan(planned())
+    observed = replace(
+        observed_of(found),
+        addresses=frozenset({("ens5", ip_interface("10.224.184.51/26"))}),
+    )
+    assert mismatches(found, observed) == (
+        "address 10.224.184.51/26 on private is missing",
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(route("0.0.0.0/0", "10.224.184.9", 10), id="gateway"),
+        pytest.param(route("0.0.0.0/0", "10.224.184.1", 20), id="table"),
+        pytest.param(route("0.0.0.0/1", "10.224.184.1", 10), id="prefix"),
+        pytest.param(route("0.0.0.0/0", None, 10), id="no gateway"),
+    ],
+)
+def test_a_route_that_is_not_quite_the_one_is_missing(wrong: object) -> None:
+    """Each part of it counts."""
+    found = plan(planned())
+    observed = replace(
+        observed_of(found),
+        routes=frozenset({("private", wrong)}),  # type: ignore[arg-type]
+    )
+    assert mismatches(found, observed) == (
+        "route 0.0.0.0/0 via 10.224.184.1 dev private table 10 is missing",
+    )
+
+
+def test_a_route_through_another_interface_does_not_count() -> None:
+    """It would leave by the wrong ENI."""
+    found = plan(planned())
+    moved = frozenset(("public", item) for item in found.interfaces[0].routes)
+    observed = replace(observed_of(found), routes=moved)
+    assert len(mismatches(found, observed)) == 1
+
+
+def test_what_the_kernel_fills_in_is_no_mismatch() -> None:
+    """A source and a metric where the plan leaves both open."""
+    found = plan(planned())
+    filled = replace(
+        found.interfaces[0].routes[0],
+        prefsrc=address("10.224.184.51"),
+        metric=100,
+    )
+    observed = replace(
+        observed_of(found), routes=frozenset({("private", filled)})
+    )
+    assert mismatches(found, observed) == ()
+
+
+@pytest.mark.parametrize("field", ["prefsrc", "metric"])
+def test_a_planned_source_or_metric_must_be_there(field: str) -> None:
+    """Where the plan does name one."""
+    named = {"prefsrc": address("10.224.184.51"), "metric": 7}[field]
+    want = replace(
+        route("0.0.0.0/0", "10.224.184.1", 10), **{field: named}
+    )
+    found = plan(planned(routes=(want,)))
+    bare = replace(want, **{field: None})
+    observed = replace(
+        observed_of(found), routes=frozenset({("private", bare)})
+    )
+    assert len(mismatches(found, observed)) == 1
+
+
+@pytest.mark.parametrize(
+    "gone", plan_for().rules(), ids=lambda item: str(item.priority)
+)
+def test_each_missing_rule_is_named(gone: RoutingPolicyRule) -> None:
+    """All of its selectors, as iproute2 writes them."""
+    found = plan_for()
+    observed = without_rule(observed_of(found), gone)
+    assert mismatches(found, observed) == (
+        f"rule {describe_rule(gone)} is missing",
+    )
+
+
+@pytest.mark.parametrize(
+    "gone", BUILT_IN_RULES, ids=lambda item: str(item.priority)
+)
+def test_the_kernels_own_rules_are_expected_too(
+    gone: RoutingPolicyRule,
+) -> None:
+    """They were seen to vanish at a restart of networkd."""
+    found = plan_for()
+    (line,) = mismatches(found, without_rule(observed_of(found), gone))
+    assert line.startswith(f"rule {gone.priority}: from 0.0.0.0/0 lookup ")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"priority": 31099}, id="priority"),
+        pytest.param({"table": 20}, id="table"),
+        pytest.param({"src": network("10.224.184.0/26")}, id="source"),
+        pytest.param({"suppress_prefixlength": 0}, id="suppressor"),
+    ],
+)
+def test_a_rule_that_is_not_quite_the_one_is_missing(
+    changes: dict[str, object],
+) -> None:
+    """Each part of it counts."""
+    found = plan(planned())
+    (own,) = found.rules()
+    observed = without_rule(observed_of(found), own)
+    changed = replace(own, **changes)  # type: ignore[arg-type]
+    observed = replace(observed, rules=observed.rules | {changed})
+    assert mismatches(found, observed) == (
+        f"rule {describe_rule(own)} is missing",
+    )
+
+
+def test_a_rule_is_written_with_its_suppressors() -> None:
+    """Two rules may differ in nothing else."""
+    assert describe_rule(plan_for().rules()[0]) == (
+        "31000: from 0.0.0.0/0 lookup 254 suppress_prefixlength 0"
+        " suppress_ifgroup 31000"
+    )
+
+
+def test_a_plan_without_interfaces_asks_nothing_of_the_kernel() -> None:
+    """Only the resolver is managed then."""
+    empty = Observed(frozenset(), frozenset(), frozenset())
+    nothing: Plan = plan()
+    assert mismatches(nothing, empty) == ()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The drop-ins say what netplan cannot."""
+
+from __future__ import annotations
+
+from configparser import ConfigParser
+from dataclasses import replace
+
+from cc_multihome.files import HEADER
+from cc_multihome.model import Plan
+from cc_multihome.numbers import ENI_IFGROUP
+from cc_multihome.render.networkd import drop_in, drop_in_path
+from tests.unit.builders import plan_for, planned, rule
+
+
+def sections(text: str) -> dict[str, dict[str, str]]:
+    """Read a drop-in that has each section once."""
+    parser = ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(text)
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def drop_ins(plan: Plan) -> dict[str, dict[str, dict[str, str]]]:
+    """Read the drop-ins of all interfaces."""
+    return {
+        item.name: sections(drop_in(item, plan.ifgroup))
+        for item in plan.interfaces
+    }
+
+
+def test_the_seeds_host_has_group_and_rule_in_the_drop_ins() -> None:
+    """Golden: the rule once, the group on every ENI."""
+    assert drop_ins(plan_for()) == {
+        "private": {
+            "Match": {"Name": "ens5"},
+            "Link": {"Group": str(ENI_IFGROUP)},
+            "RoutingPolicyRule": {
+                "Priority": "31000",
+                "Table": "254",
+                "Family": "ipv4",
+                "SuppressPrefixLength": "0",
+                "SuppressInterfaceGroup": str(ENI_IFGROUP),
+            },
+        },
+        "public": {
+            "Match": {"Name": "ens6"},
+            "Link": {"Group": str(ENI_IFGROUP)},
+        },
+    }
+
+
+def test_an_old_systemd_gets_neither_group_nor_rule() -> None:
+    """It would log an unknown key and ignore the rest of the rule."""
+    assert drop_ins(plan_for(systemd=249)) == {
+        "private": {"Match": {"Name": "ens5"}},
+        "public": {"Match": {"Name": "ens6"}},
+    }
+
+
+def test_an_interface_that_keeps_its_name_needs_no_match() -> None:
+    """Netplan's own file matches it all the time."""
+    assert drop_in(planned("ens5"), None) == ""
+
+
+def test_the_drop_in_begins_with_the_mark_of_ours() -> None:
+    """By that it is found again and taken away."""
+    assert drop_in(planned(), 1).startswith(HEADER)
+
+
+def test_the_drop_in_belongs_to_the_netdef_and_not_to_the_name() -> None:
+    """Netplan names networkd's file after the netdef."""
+    path = drop_in_path(planned("private", netdef_id="ens5"))
+    assert path == "10-netplan-ens5.network.d/50-multihome.conf"
+
+
+def test_a_suppressor_alone_is_said_alone() -> None:
+    """networkd has a key for each."""
+    lone = replace(rule(1, 254), suppress_prefixlength=0)
+    text = drop_in(planned("ens5", rules=(lone,)), None)
+    assert "SuppressInterfaceGroup" not in text
+    assert "SuppressPrefixLength=0" in text

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest looks like from inside, as data that can be compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cc_multihome.numbers import (
+    ENI_IFGROUP,
+    POLICY_TABLE,
+    PRIORITY_MAIN_SPECIFIC,
+    PRIORITY_POLICY,
+    from_priority,
+)
+from tests.lab.instance import LabInstance
+from tests.lab.user_data import Intent
+
+BUILT_IN = [(0, "all", 255), (32766, "all", 254), (32767, "all", 253)]
+RUN_AGAIN = "cloud-init single --name multihome --frequency always"
+LOG = "/var/log/cloud-init.log"
+OWN_FILES = (
+    "/run/netplan /run/systemd/network /etc/iproute2/rt_tables.d"
+    " /etc/resolv.conf /etc/netplan"
+)
+
+
+def planned_rules(intent: Intent) -> list[tuple[int, str, int]]:
+    """Return all rules, in order, that the intent's host must have."""
+    rules = [(PRIORITY_MAIN_SPECIFIC, "all", 254)]
+    for name, table in intent.tables.items():
+        eni = intent.shape.eni(name)
+        priority = from_priority(eni.network_card, eni.device_number)
+        rules += [(priority, address, table) for address in eni.ipv4s]
+    if intent.policy:
+        rules.append((PRIORITY_POLICY, "all", POLICY_TABLE))
+    return sorted(BUILT_IN + rules)
+
+
+def read_state(instance: LabInstance) -> dict[str, Any]:
+    """Return names, addresses, rules, routes and resolver of the guest."""
+    links = instance.ip_json("link show")
+    return {
+        "links": {item["ifname"]: item["address"] for item in links},
+        "groups": {item["ifname"]: item["group"] for item in links},
+        "mtu": {item["ifname"]: item["mtu"] for item in links},
+        "addresses": sorted(
+            (item["ifname"], info["local"], info["prefixlen"])
+            for item in instance.ip_json("-4 addr show")
+            for info in item.get("addr_info", ())
+        ),
+        "rules": instance.priorities(),
+        "routes": sorted(
+            str(sorted((key, str(value)) for key, value in item.items()))
+            for item in instance.ip_json("-4 route show table all")
+        ),
+        "resolv.conf": instance.vm.run("cat /etc/resolv.conf").out,
+        "resolved": instance.vm.run(
+            "systemctl is-active systemd-resolved", check=False
+        ).out.strip(),
+    }
+
+
+def file_stamps(instance: LabInstance) -> str:
+    """Return inode, mode and time of every file that a run could write."""
+    command = f"find {OWN_FILES} -type f -printf '%p %i %m %T@\\n' | sort"
+    return instance.vm.run(command).out
+
+
+def suppressor_group() -> str:
+    """Return the device group of every ENI, as `ip -N` prints it."""
+    return str(ENI_IFGROUP)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seed's instance from one key: what a person gets, on the real thing.
+
+One boot serves all tests of this file but the last ones; they run in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import user_data
+from tests.lab.cleanup import Run
+from tests.lab.image import with_package
+from tests.lab.instance import LabInstance, booted
+from tests.lab.report import render
+from tests.lab.user_data import SEED_INTENT
+from tests.vm.state import (
+    LOG,
+    RUN_AGAIN,
+    file_stamps,
+    planned_rules,
+    read_state,
+    suppressor_group,
+)
+
+
+@pytest.fixture(scope="module")
+def seed(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
+    """The seed's instance, booted once with the module."""
+    data = user_data.multihome(SEED_INTENT)
+    image = with_package("trixie", deb)
+    with booted(lab_run, image, SEED_INTENT, data, label="mh") as instance:
+        yield instance
+
+
+def assert_every_flow_is_right(instance: LabInstance) -> None:
+    """By the side that answered, and by the ENI captured at the router."""
+    column = instance.column("with multihome", SEED_INTENT)
+    print(render([column]))
+    wrong = [
+        f"{item.flow.id}: {item.detail}"
+        for item in column.verdicts
+        if not item.ok
+    ]
+
+    assert [] == wrong
+    assert 0 == sum(drops.src for drops in column.drops.values())
+
+
+def test_cloud_init_is_done_and_has_nothing_to_say(seed: LabInstance) -> None:
+    """No error and no warning, also not about the unknown key."""
+    status = seed.vm.agent.json("cloud-init status --format json")
+
+    assert ("done", []) == (status["status"], status["errors"])
+    warned = seed.vm.run(f"grep -E 'WARNING|ERROR' {LOG} || true").out
+    assert "multihome" not in warned
+
+
+def test_every_flow_leaves_and_returns_by_the_right_eni(
+    seed: LabInstance,
+) -> None:
+    """The table of the issue, last column."""
+    assert_every_flow_is_right(seed)
+
+
+def test_the_rules_are_the_planned_ones_in_their_order(
+    seed: LabInstance,
+) -> None:
+    """Not one more, not one less."""
+    assert planned_rules(SEED_INTENT) == seed.priorities()
+
+
+def test_interfaces_and_tables_have_their_names(seed: LabInstance) -> None:
+    """`ip route show table private` works."""
+    state = read_state(seed)
+
+    for name in SEED_INTENT.tables:
+        assert SEED_INTENT.shape.eni(name).mac == state["links"][name]
+        assert suppressor_group() == state["groups"][name]
+        assert 9001 == state["mtu"][name]
+    shown = seed.vm.run("ip route show table private").out
+    assert "default via 10.224.184.1 dev private" in shown
+
+
+def test_the_vpc_resolver_has_replaced_systemd_resolved(
+    seed: LabInstance,
+) -> None:
+    """resolv.conf names the VPC's resolver and its search domain."""
+    state = read_state(seed)
+
+    assert "inactive" == state["resolved"]
+    assert "nameserver 169.254.169.253\n" in state["resolv.conf"]
+    assert "search ec2.internal\n" in state["resolv.conf"]
+    enabled = seed.vm.run("systemctl is-enabled systemd-resolved", check=False)
+    assert "disabled" == enabled.out.strip()
+
+
+def test_a_second_run_changes_nothing(seed: LabInstance) -> None:
+    """No file is written, nothing is reloaded, and the log says so."""
+    stamps, state = file_stamps(seed), read_state(seed)
+    lines = int(seed.vm.run(f"wc -l < {LOG}").out)
+    reloads = seed.vm.run("journalctl -b -u systemd-networkd | wc -l").out
+
+    seed.vm.run(RUN_AGAIN)
+
+    said = seed.vm.run(f"tail -n +{lines + 1} {LOG}").out
+    assert "nothing to change" in said
+    assert (stamps, state) == (file_stamps(seed), read_state(seed))
+    after = seed.vm.run("journalctl -b -u systemd-networkd | wc -l").out
+    assert reloads == after
+
+
+def test_a_rule_that_was_lost_comes_back_at_the_next_run(
+    seed: LabInstance,
+) -> None:
+    """Drift is repaired, and said."""
+    state = read_state(seed)
+    seed.vm.run("ip rule del priority 31101")
+    assert planned_rules(SEED_INTENT) != seed.priorities()
+
+    seed.vm.run(RUN_AGAIN)
+
+    assert state == read_state(seed)
+
+
+def test_an_overlay_of_puppets_applies_on_top(seed: LabInstance) -> None:
+    """The article's 60-policy-routes.yaml, with `netplan apply` as there."""
+    overlay = "/etc/netplan/60-policy-routes.yaml"
+    content = (
+        "network: {version: 2, ethernets: {ens5: {routing-policy: ["
+        "{to: 198.51.100.77, table: 10, priority: 500}]}}}\n"
+    )
+    seed.vm.agent.put(content.encode(), overlay, mode=0o600)
+    seed.vm.run("netplan apply; sleep 3")
+
+    rules = seed.priorities()
+    assert (500, "all", 10) in rules
+    assert set(planned_rules(SEED_INTENT)) <= set(rules)
+    seed.vm.run(RUN_AGAIN)
+    assert rules == seed.priorities()
+
+    seed.vm.run(f"rm {overlay}; netplan apply; sleep 3")
+    assert planned_rules(SEED_INTENT) == seed.priorities()
+    assert_every_flow_is_right(seed)
+
+
+def test_a_plan_that_does_not_come_about_is_taken_back(
+    seed: LabInstance,
+) -> None:
+    """An administrator's drop-in that makes networkd let go of a link."""
+    state = read_state(seed)
+    folder = "/etc/systemd/network/10-netplan-ens6.network.d"
+    seed.vm.run(
+        f"mkdir -p {folder};"
+        f" printf '[Match]\\nName=\\nName=nosuch\\n' > {folder}/99-odd.conf"
+    )
+    changed = (
+        "from cc_multihome import pipeline, verify;"
+        "import cc_multihome.apply as a, functools;"
+        "a.wait_until_converged ="
+        " functools.partial(verify.wait_until_converged, timeout=5);"
+        "pipeline.configure({'interfaces': {'inside': {'device_number': 0},"
+        " 'outside': {'device_number': 1}}})"
+    )
+    result = seed.vm.run(f'python3 -c "{changed}"', check=False)
+    seed.vm.run(f"rm -r {folder}; networkctl reload; sleep 3")
+
+    assert 0 != result.status
+    assert "does not hold the plan" in result.err
+    assert "The former state was put back" in result.err
+    assert "on outside is missing" in result.err
+    assert state == read_state(seed)
+
+
+def test_a_reboot_ends_in_the_same_state(seed: LabInstance) -> None:
+    """The overlay is gone with /run; the module makes it again."""
+    before = read_state(seed)
+
+    boot = seed.vm.reboot()
+
+    assert ("done", "running") == (boot.cloud_init, boot.system)
+    assert before == read_state(seed)
+    assert_every_flow_is_right(seed)
+
+
+def test_a_wrong_key_changes_nothing_and_says_why(
+    lab_run: Run, deb: Path
+) -> None:
+    """The host boots with stock networking; the log holds one clear error."""
+    data = user_data.multihome(
+        SEED_INTENT, policy=[{"to": ["192.0.2.14"], "via": "nowhere"}]
+    )
+    image = with_package("trixie", deb)
+    with booted(lab_run, image, SEED_INTENT, data, label="bad") as instance:
+        log = instance.vm.run(f"grep -c 'mistake in the conf' {LOG}").out
+        said = instance.vm.run(f"grep -A3 'mistake in the conf' {LOG}").out
+        column = instance.column("wrong key", SEED_INTENT)
+        state = read_state(instance)
+
+    assert "1" == log.strip()
+    assert "multihome.policy[0].via: found 'nowhere'" in said
+    assert "private, public" in said
+    assert {"lo", "ens5", "ens6"} == set(state["links"])
+    assert "active" == state["resolved"]
+    inbound = [item for item in column.verdicts if item.flow.id[:3] == "in "]
+    assert inbound and all(item.ok for item in inbound)
