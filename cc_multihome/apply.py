@@ -35,6 +35,8 @@ from cc_multihome.verify import wait_until_converged
 LOG = logging.getLogger(__name__)
 
 ROOT = Path("/")
+SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
+NETWORKD = "systemd-networkd.service"
 UNDONE = "The former state was put back."
 
 
@@ -145,11 +147,25 @@ def _write_undoable(file: File, checkpoint: Checkpoint) -> None:
 def reload_networkd() -> None:
     """Let netplan write networkd's files, and networkd read them.
 
-    `networkctl reload` touches only links whose files changed; `netplan
-    apply` would reconfigure every link of the host.
+    A reload touches only links whose files changed; `netplan apply` would
+    reconfigure every link of the host.
     """
     run(["netplan", "generate"])
-    run(["networkctl", "reload"])
+    run(_reload_command())
+
+
+def _reload_command() -> list[str]:
+    """Choose how to reach networkd: cloud-init's first stages have no D-Bus.
+
+    From systemd 257 on its unit is of the type notify-reload, which needs
+    only a signal. Before that a restart is all there is; that early in the
+    boot no connection is lost by it.
+    """
+    if SYSTEM_BUS.exists():
+        return ["networkctl", "reload"]
+    shown = run(["systemctl", "show", "--property=Type", NETWORKD])
+    verb = "reload" if shown.strip() == "Type=notify-reload" else "restart"
+    return ["systemctl", verb, NETWORKD]
 
 
 def validate(plan: Plan, changes: Changes) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 # Stands in the first line of every file that this package writes, so that it
 # recognises its own and touches no other.
 HEADER = "# Written by cc_multihome; changes are overwritten."
+# For files of others, which are read and put back (PEP 383).
+AS_IT_IS = "surrogateescape"
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,12 @@ class File:
 
 
 def read_text(path: Path) -> str | None:
-    """Return what the file says, or None where there is none."""
+    """Return what the file says, or None where there is none.
+
+    Bytes that are not UTF-8 come back as they were when written again.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors=AS_IT_IS)
     except FileNotFoundError:
         return None
 
@@ -61,7 +66,9 @@ def write(file: File) -> None:
         prefix=f".{file.path.name}.", suffix=".new", dir=file.path.parent
     )
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(
+            handle, "w", encoding="utf-8", errors=AS_IT_IS
+        ) as stream:
             stream.write(file.text)
             stream.flush()
             os.fchmod(stream.fileno(), file.mode)

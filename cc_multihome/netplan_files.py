@@ -9,6 +9,7 @@ here is the same before and after it ran.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,28 @@ from cc_multihome.files import is_ours
 
 DIRECTORIES = ("lib/netplan", "etc/netplan", "run/netplan")
 OVERLAY_NAME = "55-multihome.yaml"
+_NUMBERS = tuple(
+    f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads numbers as netplan does.
+
+    YAML 1.1, as PyYAML reads it, takes the MAC 12:34:56:10:20:30 for a number
+    to base 60 and 010 for an octal one; to netplan both are text.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [item for item in resolvers if item[0] not in _NUMBERS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"-?(?:0|[1-9][0-9]*)$"),
+    list("-0123456789"),
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,8 @@ def read_netplan_files(root: Path = Path("/")) -> tuple[NetplanFile, ...]:
 
 def _read(path: Path) -> NetplanFile:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_Loader) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
         raise LinkError(f"netplan's {path} cannot be read: {err}") from err
     if not isinstance(content, dict):

@@ -7,6 +7,7 @@ with an emulation failure (nested virtualisation).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import time
@@ -30,8 +31,8 @@ FAILURE = b"KVM internal error"
 def choose_accelerator(run: Run, image: Image) -> str:
     """Return "kvm" where it boots the image's kernel, else "tcg"; say which.
 
-    MULTIHOME_LAB_ACCEL sets it. The verdict is kept until the machine boots
-    anew, for each image.
+    MULTIHOME_LAB_ACCEL sets it. The verdict on a kernel is kept until the
+    machine boots anew.
 
     Raises:
         LabError: the variable names no accelerator.
@@ -61,15 +62,14 @@ def probe_argv(image: Image) -> list[str]:
 def _is_kvm_usable(run: Run, image: Image) -> bool:
     if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):
         return False
-    kept = lab_dir() / f"kvm-{image.suite}"
-    question = f"{read_boot_id()} {image.key}"
-    answer = kept.read_text().rpartition(" ") if kept.exists() else ("",) * 3
-    if answer[0] != question:
+    kernel = hashlib.sha256(image.kernel.read_bytes()).hexdigest()
+    kept = lab_dir() / "kvm" / f"{kernel[:16]}-{read_boot_id()}"
+    if not kept.exists():
         verdict = "works" if _boots(run, image) else "fails"
         say(f"/dev/kvm: booting {image.suite}'s kernel {verdict}")
-        kept.write_text(f"{question} {verdict}")
-        return verdict == "works"
-    return answer[2] == "works"
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(verdict)
+    return kept.read_text() == "works"
 
 
 def _boots(run: Run, image: Image) -> bool:

@@ -166,7 +166,7 @@ class Run:
             return
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
-                # KeyboardInterrupt: pytest too ends at it, and not the test only.
+                # It raises KeyboardInterrupt, which ends all of pytest.
                 signal.signal(number, signal.default_int_handler)
                 self._handled.append(number)
 

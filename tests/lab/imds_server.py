@@ -135,6 +135,8 @@ class Handler(BaseHTTPRequestHandler):
         self, status: int, text: str, headers: dict[str, str] | None = None
     ) -> None:
         body = text.encode()
+        # First of all: who has read the answer finds it in the log.
+        self._log(status)
         self.send_response(status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
@@ -143,7 +145,6 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-        self._log(status)
 
     def _log(self, status: int) -> None:
         now = time.time()

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from cc_multihome.run import run as run_command
+from tests.lab.boot import Boot
 from tests.lab.cleanup import Run
 from tests.lab.far_server import COMPANY, GUEST, INTERNET
 from tests.lab.flows import build_flows, run_flows
 from tests.lab.host import REPO, progress, say
 from tests.lab.image import Image
 from tests.lab.report import Column
-from tests.lab.shape import UNNAMED
 from tests.lab.user_data import Intent
-from tests.lab.vm import Boot, Vm
+from tests.lab.vm import Vm
 from tests.lab.vpc import Vpc
 
 BUILD_TIMEOUT_S = 300.0
@@ -50,7 +50,7 @@ class LabInstance:
             self.vpc.shape,
             default=intent.default,
             policy=intent.policy,
-            unnamed=UNNAMED,
+            unnamed=intent.unnamed,
         )
         self.vpc.reset_counters()
         with progress(f"{title}: {len(flows)} flows"):

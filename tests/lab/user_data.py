@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tests.lab.shape import POLICY, SEED, LabEni, Shape
+from tests.lab.shape import POLICY, SEED, UNNAMED, LabEni, Shape
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class Intent:
             shape's ENIs.
         default: who holds the main table's default route.
         policy: destination -> interface name.
+        unnamed: an address on both sides that the policy does not name.
     """
 
     shape: Shape
     tables: Mapping[str, int]
     default: str
     policy: Mapping[str, str]
+    unnamed: str
 
 
 def cloud_config(content: Mapping[str, Any]) -> str:
@@ -191,4 +193,5 @@ SEED_INTENT = Intent(
     tables={"private": 10, "public": 20},
     default="public",
     policy=dict.fromkeys(POLICY, "private"),
+    unnamed=UNNAMED,
 )

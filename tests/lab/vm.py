@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 
 from cc_multihome.run import run as run_command
@@ -23,14 +20,12 @@ from tests.lab.host import (
     progress,
     require_host,
     say,
-    tail,
 )
 from tests.lab.image import Image
 from tests.lab.qemu import (
     AGENT_SOCKET,
     CONSOLE_LOG,
     DISK,
-    QMP_SOCKET,
     Machine,
     Nic,
     assign_slots,
@@ -40,17 +35,16 @@ from tests.lab.qemu import (
     netdev_id,
     netdev_options,
 )
-from tests.lab.qmp import Qmp, QmpError
+from tests.lab.qemu_process import QemuProcess
+from tests.lab.qmp import QmpError
 from tests.lab.shape import LabEni, Shape
 
 VM_TOOLS = ("ip", "qemu-img", "qemu-system-x86_64")
 # Four times what emulation takes on two cores.
 BOOT_TIMEOUT_S = 420.0
-START_TIMEOUT_S = 10.0
 RESTORE_TIMEOUT_S = 60.0
 # The guest lets go of a PCI device when its ACPI handler comes to it.
 UNPLUG_TIMEOUT_S = 30.0
-QUIT_TIMEOUT_S = 10.0
 
 
 class Vm:
@@ -79,10 +73,8 @@ class Vm:
         memory_mib: int = 1024,
     ) -> None:
         require_host(VM_TOOLS)
-        self._run = run
         self._image = image
         self._shape = shape
-        self._netns = netns
         self._name = name
         self._slots = assign_slots(shape.enis)
         self._machine = Machine(
@@ -94,9 +86,9 @@ class Vm:
             memory_mib=memory_mib,
         )
         self._snapshots: dict[str, tuple[LabEni, ...]] = {}
-        self._qemu: subprocess.Popen[bytes] | None = None
+        self._qemu = QemuProcess(run, name, netns=netns)
         self._started = 0.0
-        self.dir = run.dir / name
+        self.dir = self._qemu.dir
         self.console = self.dir / CONSOLE_LOG
         self.agent = Agent(self.dir / AGENT_SOCKET)
         self.enis = tuple(nic.eni for nic in self._machine.nics)
@@ -136,7 +128,7 @@ class Vm:
                 ended (with the end of the console's log).
         """
         deadline = time.monotonic() + timeout
-        with progress(f"{self._name}: booting"), self._explained():
+        with progress(f"{self._name}: booting"), self._qemu.explained():
             self._connect(deadline)
             agent_s = time.monotonic() - self._started
             left = deadline - time.monotonic()
@@ -159,13 +151,13 @@ class Vm:
     def reset(self, *, timeout: float = BOOT_TIMEOUT_S) -> Boot:
         """Pull the plug, power on again, and wait until it has booted."""
         before = self._boot_id()
-        with self._qmp() as qmp:
+        with self._qemu.qmp() as qmp:
             qmp.execute("system_reset")
         return self._await_boot_after(before, timeout)
 
     def save(self, name: str) -> None:
         """Keep the running machine's whole state under a name."""
-        with self._qmp() as qmp:
+        with self._qemu.qmp() as qmp:
             qmp.monitor(f"savevm {name}")
         self._snapshots[name] = self.enis
 
@@ -188,7 +180,7 @@ class Vm:
         self.enis = self._snapshots[name]
         nics = self._nics(self.enis)
         self._launch(replace(self._machine, load=name, nics=nics))
-        with self._explained():
+        with self._qemu.explained():
             self.agent.connect(RESTORE_TIMEOUT_S)
         self.run(f"date --set=@{time.time():.3f}")
 
@@ -200,7 +192,7 @@ class Vm:
         """
         eni = self._find(eni)
         self._slots = assign_slots((eni,), self._slots)
-        with self._qmp() as qmp:
+        with self._qemu.qmp() as qmp:
             qmp.execute("netdev_add", **netdev_options(eni))
             device = device_options(Nic(eni, self._slots[eni.name]))
             try:
@@ -214,7 +206,7 @@ class Vm:
         """Detach an ENI and wait until the guest has let go of it."""
         eni = self._find(eni)
         device = device_id(eni)
-        with self._qmp() as qmp:
+        with self._qemu.qmp() as qmp:
             qmp.execute("device_del", id=device)
             qmp.wait_event(
                 "DEVICE_DELETED", timeout=UNPLUG_TIMEOUT_S, device=device
@@ -225,29 +217,11 @@ class Vm:
     def stop(self) -> None:
         """End QEMU at once, as a power failure does; does no harm twice."""
         self.agent.close()
-        if self._qemu is None:
-            return
-        with suppress(LabError):
-            with self._qmp() as qmp:
-                qmp.execute("quit")
-            self._qemu.wait(QUIT_TIMEOUT_S)
-        self._run.stop(self._qemu)
-        self._qemu = None
+        self._qemu.stop()
 
     def _launch(self, machine: Machine) -> None:
-        for name in (AGENT_SOCKET, QMP_SOCKET):
-            (self.dir / name).unlink(missing_ok=True)
-        argv = build_argv(self._shape, machine)
-        (self.dir / "command.log").write_text(shlex.join(argv) + "\n")
-        self._started = time.monotonic()
-        self._qemu = self._run.spawn(
-            f"{self._name}-qemu", argv, netns=self._netns, cwd=self.dir
-        )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not (self.dir / QMP_SOCKET).exists():
-            if self._qemu.poll() is not None or time.monotonic() > deadline:
-                raise LabError(f"QEMU did not start\n{self._state()}")
-            time.sleep(0.05)
+        self._qemu.start(build_argv(self._shape, machine))
+        self._started = self._qemu.started
 
     def _find(self, eni: LabEni | str) -> LabEni:
         """Return an ENI by its name: one that is there, or of the shape."""
@@ -269,9 +243,8 @@ class Vm:
             try:
                 return self.agent.connect(timeout=2.0)
             except GuestError:
-                if self._qemu is None or self._qemu.poll() is not None:
-                    raise
-                if time.monotonic() > deadline:
+                late = time.monotonic() > deadline
+                if late or not self._qemu.is_running():
                     raise
 
     def _boot_id(self) -> str:
@@ -295,24 +268,3 @@ class Vm:
             self.agent.close()
             time.sleep(0.5)
         return self.wait_booted(timeout=deadline - time.monotonic())
-
-    def _qmp(self) -> Qmp:
-        return Qmp(self.dir / QMP_SOCKET)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Add to an error what is known of the machine."""
-        try:
-            yield
-        except LabError as err:
-            raise LabError(f"{self._name}: {err}\n{self._state()}") from err
-
-    def _state(self) -> str:
-        state = "is not running"
-        if self._qemu is not None:
-            status = self._qemu.poll()
-            state = "runs" if status is None else f"ended with {status}"
-        parts = [f"QEMU {state}"]
-        for path in (self._run.dir / f"{self._name}-qemu.log", self.console):
-            parts.append(f"-- the end of {path.name}:\n{tail(path)}")
-        return "\n".join(parts)

@@ -175,10 +175,12 @@ def transfer_nets(shape: Shape) -> tuple[IPv4Network, IPv4Network]:
 
     They hold no address that the shape uses.
     """
-    taken = [ip_network(text) for text in _used_addresses(shape)]
+    taken = [IPv4Network(text) for text in _used_addresses(shape)]
     found: list[IPv4Network] = []
-    for pool in TRANSFER_POOLS:
-        for net in IPv4Network(pool).subnets(new_prefix=30):
+    for pool in map(IPv4Network, TRANSFER_POOLS):
+        if any(pool.subnet_of(other) for other in taken):
+            continue  # a million networks need not be tried one by one
+        for net in pool.subnets(new_prefix=30):
             if not any(net.overlaps(other) for other in taken):
                 found.append(net)
             if len(found) == 2:

@@ -142,9 +142,14 @@ def test_both_families_are_read(new_netns: Callable[[], Netns]) -> None:
             "address add 2001:db8::10/64 dev private nodad",
             "route add default via 10.0.0.1 table 10 metric 7"
             " src 10.0.0.10",
-            "-6 route add default via 2001:db8::1 dev private table 10",
-            "-6 rule add from 2001:db8::10 lookup 10 priority 31100",
         ]
+    )
+    netns.ip(
+        [
+            "route add default via 2001:db8::1 dev private table 10",
+            "rule add from 2001:db8::10 lookup 10 priority 31100",
+        ],
+        "-6",
     )
     observed = read_inside(netns)
     for text in ("10.0.0.10/24", "2001:db8::10/64"):

@@ -190,3 +190,27 @@ def netplan_file(name: str, ethernets: dict[str, Any]) -> NetplanFile:
 def texts(files: Sequence[File]) -> dict[str, str | None]:
     """Map path to text."""
     return {str(file.path): file.text for file in files}
+
+
+class FakeRun:
+    """Stands in for run(): notes commands, and says what it was told to.
+
+    Attributes:
+        calls: every command so far, its words joined by spaces.
+        outputs: how a command begins -> what it prints, or the error.
+    """
+
+    def __init__(self, **outputs: str | Exception) -> None:
+        self.calls: list[str] = []
+        self.outputs: dict[str, str | Exception] = dict(outputs)
+
+    def __call__(self, argv: Sequence[str], **_: Any) -> str:
+        """Take a command."""
+        command = " ".join(argv)
+        self.calls.append(command)
+        for start, output in self.outputs.items():
+            if command.startswith(start):
+                if isinstance(output, Exception):
+                    raise output
+                return output
+        return ""

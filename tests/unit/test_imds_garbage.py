@@ -9,7 +9,7 @@ import pytest
 
 from cc_multihome.errors import ImdsError
 from tests.unit.imds_read import LISTING, read
-from tests.unit.imds_stub import MACS, SECONDARY, Stub, answer
+from tests.unit.imds_stub import MACS, PRIMARY, SECONDARY, Stub, answer
 
 
 @pytest.fixture(name="stub")
@@ -24,6 +24,7 @@ HTML = "<html><body>Sign in</body></html>"
 GARBAGE = [
     pytest.param("mac", "0a:00", "a MAC such as", id="short-mac"),
     pytest.param("mac", HTML, "a MAC such as", id="html-mac"),
+    pytest.param("mac", PRIMARY + ":02", "a MAC such as", id="long-mac"),
     pytest.param("instance-id", HTML, "an identifier", id="html-id"),
     pytest.param("instance-id", "", "an identifier", id="empty-id"),
     pytest.param("local-hostname", HTML, "a host name", id="html-host"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,30 +37,34 @@ class Imds:
     def ask(
         self,
         path: str,
+        headers: Mapping[str, str] | None = None,
+        *,
         method: str = "GET",
         timeout: float = 5.0,
-        **headers: str,
     ) -> tuple[int, str]:
         """Return (status, body) of one request on a connection of its own."""
         host, port = self.server.server_address[:2]
         asker = http.client.HTTPConnection(str(host), port, timeout=timeout)
         try:
-            sent = {k.replace("_", "-"): v for k, v in headers.items()}
-            asker.request(method, path, headers=sent)
+            asker.request(method, path, headers=headers or {})
             answer = asker.getresponse()
             return answer.status, answer.read().decode()
         finally:
             asker.close()
 
+    def put(self, headers: Mapping[str, str]) -> tuple[int, str]:
+        """Ask for a token."""
+        return self.ask("/latest/api/token", headers, method="PUT")
+
     def token(self) -> str:
         """Return a token."""
-        status, body = self.ask("/latest/api/token", "PUT", **{TTL: "60"})
+        status, body = self.put({TTL: "60"})
         assert status == 200
         return body
 
     def get(self, path: str) -> tuple[int, str]:
         """Return (status, body) of a GET with a token."""
-        return self.ask(path, **{TOKEN: self.token()})
+        return self.ask(path, {TOKEN: self.token()})
 
     def requests(self) -> list[dict[str, Any]]:
         """Return what was logged."""
@@ -118,12 +122,11 @@ def test_a_token_is_needed_unless_v1_is_on(imds: Imds) -> None:
     """No token or a wrong one is 401; the token's own rules are checked."""
     path = "/latest/meta-data/mac"
     assert imds.ask(path)[0] == 401
-    assert imds.ask(path, **{TOKEN: "wrong"})[0] == 401
-    assert imds.ask("/latest/api/token", "PUT")[0] == 400
-    bad = {TTL: "21601"}
-    assert imds.ask("/latest/api/token", "PUT", **bad)[0] == 400
+    assert imds.ask(path, {TOKEN: "wrong"})[0] == 401
+    assert imds.put({})[0] == 400
+    assert imds.put({TTL: "21601"})[0] == 400
     proxied = {TTL: "60", "X-Forwarded-For": "192.0.2.1"}
-    assert imds.ask("/latest/api/token", "PUT", **proxied)[0] == 403
+    assert imds.put(proxied)[0] == 403
     imds.set(v1=True)
     assert imds.ask(path) == (200, PRIVATE.mac)
 
@@ -171,9 +174,10 @@ def test_a_fault_hits_a_prefix_a_method_and_so_many_times(imds: Imds) -> None:
 
 def test_a_status_can_bear_a_body_and_headers(imds: Imds) -> None:
     """So a redirect or a Retry-After is one fault too."""
-    imds.set(faults=[{"kind": "status", "status": 302, "body": "there",
-                      "headers": {"Location": "http://192.0.2.1/"}}])  # fmt: skip
-    assert imds.ask("/latest/") == (302, "there")
+    there = {"Location": "http://192.0.2.1/"}
+    fault = {"kind": "status", "status": 302, "body": "x", "headers": there}
+    imds.set(faults=[fault])
+    assert imds.ask("/latest/") == (302, "x")
 
 
 @pytest.mark.parametrize(
