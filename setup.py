@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All packaging metadata lives in pyproject.toml; this file keeps setup.py's users working."""
+"""For setup.py's users: the metadata lives in pyproject.toml."""
 
 from setuptools import setup
 

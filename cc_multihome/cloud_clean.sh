@@ -3,6 +3,7 @@
 # `cloud-init clean` runs this before an image is made of an instance: nothing
 # that the module wrote for this instance may reach the next one. What it keeps
 # in /run is gone with the shutdown, so the network stays up until then.
+cd /
 /usr/bin/python3 -c '
 from cc_multihome.resolver import restore_resolver
 restore_resolver()

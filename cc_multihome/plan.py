@@ -77,6 +77,7 @@ def build_plan(
         )
         for index, item in enumerate(_in_order(bound))
     )
+    _require_own_netdefs(interfaces)
     ifgroup = ENI_IFGROUP if suppress and interfaces else None
     return Plan(interfaces, resolver, policy_table, ifgroup)
 
@@ -124,6 +125,22 @@ def _shared_rules(
             RoutingPolicyRule(PRIORITY_POLICY, policy_table, ANY_IPV4)
         )
     return tuple(rules)
+
+
+def _require_own_netdefs(interfaces: tuple[PlannedInterface, ...]) -> None:
+    """Refuse two ENIs under one id: netplan would merge them into one.
+
+    Seen where eth0 was renamed and the next device to come got its name.
+    """
+    by_id: dict[str, PlannedInterface] = {}
+    for item in interfaces:
+        other = by_id.setdefault(item.netdef_id, item)
+        if other is not item:
+            raise LinkError(
+                f"{item.eni_id} ({item.mac}) has the name {item.netdef_id},"
+                f" under which netplan knows {other.eni_id} ({other.mac});"
+                " a reboot, or net.ifnames=1, gives it one of its own"
+            )
 
 
 def _policy_routes(bound: Bound) -> tuple[tuple[str, Route], ...]:

@@ -124,7 +124,9 @@ def _flow(value: object) -> str:
 
 
 def _flow_key(key: str) -> str:
-    return key.shown if isinstance(key, OddKey) else key
+    if isinstance(key, OddKey):
+        return key.shown
+    return key if re.fullmatch(r"[\w.-]+", key) else repr(key)
 
 
 def path_text(where: Iterable[Step]) -> str:

@@ -210,6 +210,5 @@ def sent_packets(netns: Netns) -> dict[str, int]:
     """Count the packets that each device has sent."""
     shown = json.loads(netns.run(["ip", "-j", "-s", "link", "show"]))
     return {
-        item["ifname"]: int(item["stats64"]["tx"]["packets"])
-        for item in shown
+        item["ifname"]: int(item["stats64"]["tx"]["packets"]) for item in shown
     }

@@ -196,9 +196,7 @@ def explain(case: Case, seed: int, number: int) -> str:
         f" {', '.join(map(str, each.local_ipv4s))} in {each.subnet_ipv4s[0]}"
         for each in case.host.enis
     )
-    policy = ", ".join(
-        f"{to} via {name_of(via)}" for to, via in case.policy
-    )
+    policy = ", ".join(f"{to} via {name_of(via)}" for to, via in case.policy)
     return (
         f"case {number} of {SEED_VARIABLE}={seed}: {enis};"
         f" default {name_of(case.default)}; policy {policy}"
@@ -242,9 +240,7 @@ def test_the_comparison_sees_a_policy_that_is_compiled_wrongly(
     new_netns: Callable[[], Netns],
 ) -> None:
     """Negative twin: the route to the ENI's own subnet is left out."""
-    case = Case(
-        instance(eni(0), eni(1)), 0, ((ip_network("10.0.0.0/8"), 1),)
-    )
+    case = Case(instance(eni(0), eni(1)), 0, ((ip_network("10.0.0.0/8"), 1),))
     queries = [Query(IPv4Address("10.0.1.77"))]
     plan = case.plan(with_policy=True)
     wrong = replace(

@@ -140,8 +140,7 @@ def test_both_families_are_read(new_netns: Callable[[], Netns]) -> None:
             *veth_commands("private"),
             "address add 10.0.0.10/24 dev private",
             "address add 2001:db8::10/64 dev private nodad",
-            "route add default via 10.0.0.1 table 10 metric 7"
-            " src 10.0.0.10",
+            "route add default via 10.0.0.1 table 10 metric 7 src 10.0.0.10",
         ]
     )
     netns.ip(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The order of the rules decides; real packets show which device they take.
 
-    private 10.224.184.51/26     public 10.224.186.43/26     docker0
-    gateway 10.224.184.1         gateway 10.224.186.1        172.17.0.1/16
-       (table 10)                  (table 20, main's default)    |
-                                                             172.17.0.2
+private 10.224.184.51/26     public 10.224.186.43/26     docker0
+gateway 10.224.184.1         gateway 10.224.186.1        172.17.0.1/16
+   (table 10)                  (table 20, main's default)    |
+                                                         172.17.0.2
 """
 
 from __future__ import annotations

@@ -125,9 +125,9 @@ def address(text: str) -> Address:
     return ip_address(text)
 
 
-def rule(priority: int, table: int, src: str = "0.0.0.0/0") -> (
-    RoutingPolicyRule
-):
+def rule(
+    priority: int, table: int, src: str = "0.0.0.0/0"
+) -> RoutingPolicyRule:
     """Make a rule on the source alone."""
     return RoutingPolicyRule(priority, table, network(src))
 

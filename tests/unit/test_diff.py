@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_interface
+from typing import Any
 
 import pytest
 
@@ -133,12 +134,13 @@ def test_what_the_kernel_fills_in_is_no_mismatch() -> None:
 @pytest.mark.parametrize("field", ["prefsrc", "metric"])
 def test_a_planned_source_or_metric_must_be_there(field: str) -> None:
     """Where the plan does name one."""
-    named = {"prefsrc": address("10.224.184.51"), "metric": 7}[field]
-    want = replace(
-        route("0.0.0.0/0", "10.224.184.1", 10), **{field: named}
-    )
+    plain = route("0.0.0.0/0", "10.224.184.1", 10)
+    named = replace(plain, prefsrc=address("10.224.184.51"), metric=7)
+    kept: dict[str, Any] = {field: getattr(named, field)}
+    want = replace(plain, **kept)
     found = plan(planned(routes=(want,)))
-    bare = replace(want, **{field: None})
+    nothing: dict[str, Any] = {field: None}
+    bare = replace(want, **nothing)
     observed = replace(
         observed_of(found), routes=frozenset({("private", bare)})
     )

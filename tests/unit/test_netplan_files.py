@@ -127,7 +127,9 @@ def test_a_mac_of_digits_alone_is_read_as_it_is_written(
     tmp_path: Path,
 ) -> None:
     """YAML 1.1 takes it for a number to base 60; netplan does not."""
-    text = "network: {ethernets: {a: {match: {macaddress: 12:34:56:10:20:30}}}}"
+    text = (
+        "network: {ethernets: {a: {match: {macaddress: 12:34:56:10:20:30}}}}"
+    )
     put(tmp_path, "etc/netplan/10.yaml", text)
     files = read_netplan_files(tmp_path)
     assert netdef_ids(files) == {"12:34:56:10:20:30": "a"}

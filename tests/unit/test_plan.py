@@ -224,9 +224,7 @@ def test_several_addresses_have_a_rule_each_and_one_priority() -> None:
         rule(31101, 31001, "10.0.1.10"),
         rule(31101, 31001, "10.0.1.11"),
     )
-    assert {route.prefsrc for route in second.routes} == {
-        address("10.0.1.10")
-    }
+    assert {route.prefsrc for route in second.routes} == {address("10.0.1.10")}
 
 
 def test_another_address_moves_no_rule_of_another_eni() -> None:
@@ -399,16 +397,15 @@ def test_without_rename_a_renamed_host_gets_the_kernels_names_back() -> None:
     ]
 
 
-def test_netdef_ids_are_unique() -> None:
+def test_two_enis_under_one_netdef_id_are_refused() -> None:
     """eth0 was renamed, and the next device to come is called eth0 again."""
     first, second = seed_enis()
     links = (
         link("private", first.mac, ifindex=2, netdef_id="eth0"),
         link("eth0", second.mac, ifindex=3),
     )
-    found = plan_for(links=links)
-    ids = {item.netdef_id for item in found.interfaces}
-    assert len(ids) == 2
+    with pytest.raises(LinkError, match="under which netplan knows"):
+        plan_for(links=links)
 
 
 def test_the_gateway_is_the_subnets_first_host() -> None:

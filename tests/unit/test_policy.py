@@ -72,9 +72,7 @@ def test_a_destination_in_the_enis_subnet_is_on_the_link(
     assert list(compiled((to, PRIVATE)).values()) == [expected]
 
 
-def test_a_destination_around_the_enis_subnet_keeps_the_subnet_on_the_link() -> (
-    None
-):
+def test_a_destination_around_the_enis_subnet_keeps_it_on_the_link() -> None:
     """Neighbours are reached directly, all else of it by the gateway."""
     assert compiled(("10.0.0.0/8", PRIVATE)) == {
         "10.0.0.0/8": "private via 10.0.0.1",
@@ -82,9 +80,7 @@ def test_a_destination_around_the_enis_subnet_keeps_the_subnet_on_the_link() -> 
     }
 
 
-def test_the_other_enis_subnet_within_a_destination_leaves_by_the_gateway() -> (
-    None
-):
+def test_the_other_enis_subnet_in_a_destination_goes_by_gateway() -> None:
     """The seed's rule finds no link route to it in the ENI's own table."""
     routes = compiled(("10.0.0.0/16", PUBLIC))
     assert "10.0.0.0/24" not in routes
@@ -123,9 +119,7 @@ def test_a_destination_given_twice_has_one_route() -> None:
 
 def test_a_subnet_that_is_a_destination_itself_has_one_route() -> None:
     """A wider destination adds no second route to it."""
-    pairs = [
-        (network(to), PRIVATE) for to in ("10.0.0.0/8", "10.0.0.0/24")
-    ]
+    pairs = [(network(to), PRIVATE) for to in ("10.0.0.0/8", "10.0.0.0/24")]
     targets = [route.to for _, route in compile_destinations(pairs, TABLE)]
     assert sorted(map(str, targets)) == ["10.0.0.0/24", "10.0.0.0/8"]
 

@@ -121,9 +121,7 @@ def test_a_default_mtu_is_left_out_and_another_stated() -> None:
 
 def test_every_eni_is_matched_by_its_mac() -> None:
     """Kernel names are not stable; MACs are the ENI's own."""
-    matches = {
-        key: item["match"] for key, item in netdefs(plan_for()).items()
-    }
+    matches = {key: item["match"] for key, item in netdefs(plan_for()).items()}
     assert matches == {
         "ens5": {"macaddress": PRIVATE_MAC},
         "ens6": {"macaddress": PUBLIC_MAC},

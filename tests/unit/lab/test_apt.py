@@ -51,7 +51,9 @@ deb http://mirror.example/flat ./
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def test_deb822_stanzas_are_read_with_continuations_and_without_disabled():
+def test_deb822_stanzas_are_read_with_continuations_and_without_disabled() -> (
+    None
+):
     """Field names have no case; a stanza may be switched off."""
     expected = [
         Source(
@@ -66,7 +68,7 @@ def test_deb822_stanzas_are_read_with_continuations_and_without_disabled():
     assert expected == list(parse_deb822(DEB822))
 
 
-def test_one_line_sources_are_read_with_options_and_comments():
+def test_one_line_sources_are_read_with_options_and_comments() -> None:
     """Options stand in brackets, with spaces inside or not."""
     expected = [
         Source("http://vendor.example/x", ("trixie",), ("main",), "/k.gpg"),
@@ -81,7 +83,7 @@ def test_one_line_sources_are_read_with_options_and_comments():
 
 def test_debians_archive_is_preferred_to_a_vendors_with_its_suite_names(
     tmp_path: Path,
-):
+) -> None:
     """A vendor's `trixie main` comes first in the file and loses."""
     (tmp_path / "sources.list").write_text(ONE_LINE)
 
@@ -91,7 +93,9 @@ def test_debians_archive_is_preferred_to_a_vendors_with_its_suite_names(
     assert "http://mirror.example/debian" == archive.uri
 
 
-def test_an_archive_with_debians_keyring_is_preferred_to_all(tmp_path: Path):
+def test_an_archive_with_debians_keyring_is_preferred_to_all(
+    tmp_path: Path,
+) -> None:
     """The key tells more than the path."""
     (tmp_path / "sources.list").write_text(ONE_LINE)
     parts = tmp_path / "sources.list.d"
@@ -114,7 +118,9 @@ def test_an_archive_with_debians_keyring_is_preferred_to_all(tmp_path: Path):
         pytest.param("deb http://x.example/d sid contrib", id="no-main"),
     ],
 )
-def test_without_debians_archive_there_is_none(tmp_path: Path, text: str):
+def test_without_debians_archive_there_is_none(
+    tmp_path: Path, text: str
+) -> None:
     """Mmdebstrap then takes Debian's default."""
     (tmp_path / "sources.list").write_text(text)
 
@@ -123,7 +129,7 @@ def test_without_debians_archive_there_is_none(tmp_path: Path, text: str):
 
 def test_the_keyring_is_debians_own_before_the_one_that_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """`Signed-By` may hold the keys of one release only."""
     named = tmp_path / "named.gpg"
     own = tmp_path / "own.gpg"
@@ -139,7 +145,7 @@ def test_the_keyring_is_debians_own_before_the_one_that_is_named(
 
 def test_proxies_come_from_the_environment_before_apt(
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     """`DIRECT` is apt's word for none."""
     said = {
         "Acquire::http::Proxy": "http://apt.example:1\n",

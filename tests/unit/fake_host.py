@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host in a folder: files, links and units, and what commands do to them.
+
+It stands in for run(), for the kernel and for netplan, as far as apply.py and
+resolver.py can tell. What it does is what was seen on real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cc_multihome import apply, rename, resolver
+from cc_multihome.errors import CommandError
+from cc_multihome.files import File
+from cc_multihome.model import Observed, Plan
+from cc_multihome.render import RUN_NETWORKD, render
+from cc_multihome.verify import wait_until_converged
+from tests.unit.builders import netplan_file, observed_of, plan
+
+RESOLVED = "systemd-resolved.service"
+NOBODYS = plan()
+CLOUD_INIT = "etc/netplan/50-cloud-init.yaml"
+CLOUD_INIT_TEXT = "network: {version: 2, ethernets: {ens5: {dhcp4: true}}}\n"
+UNREADABLE = "network: {version: 2, refused: true}\n"
+STUB = "../run/systemd/resolve/stub-resolv.conf"
+
+
+@dataclass
+class FakeUnit:
+    """A unit of systemd's."""
+
+    active: bool = True
+    enabled: bool = True
+
+
+class FakeHost:
+    """A host with two ENIs and systemd-resolved, as cloud-init left it.
+
+    Attributes:
+        plan: what the kernel comes to hold once networkd has read files;
+            `heeds` False: it never does.
+        kernel: the state now.
+        failing: how a command begins -> how often it still fails.
+        calls: every command, in order.
+    """
+
+    def __init__(self, root: Path, wanted: Plan) -> None:
+        self.root, self.plan = root, wanted
+        self.kernel: Observed = observed_of(NOBODYS)
+        self.heeds = True
+        self.units = {RESOLVED: FakeUnit()}
+        self.links = [item.ifname for item in wanted.interfaces]
+        self.failing: dict[str, int] = {}
+        self.calls: list[str] = []
+        self.put(CLOUD_INIT, CLOUD_INIT_TEXT)
+        (root / "etc/resolv.conf").symlink_to(STUB)
+
+    def use(self, patch: pytest.MonkeyPatch) -> None:
+        """Take the place of the real host."""
+        patch.setattr(apply, "ROOT", self.root)
+        patch.setattr(apply, "SYSTEM_BUS", self.root)
+        for module in (apply, rename, resolver):
+            patch.setattr(module, "run", self.run)
+        patch.setattr(rename, "if_nametoindex", self.index)
+        patch.setattr(apply, "read_kernel", lambda: self.kernel)
+        wait = partial(
+            wait_until_converged, read=lambda: self.kernel, timeout=0
+        )
+        patch.setattr(apply, "wait_until_converged", wait)
+        patch.setattr(resolver, "RESOLV_CONF", self.root / "etc/resolv.conf")
+        patch.setattr(resolver, "FORMER_STATE", self.root / "var/state.json")
+
+    def put(self, name: str, text: str) -> Path:
+        """Write a file."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def rendered(self) -> tuple[File, ...]:
+        """Render the plan for this host."""
+        cloud_init = netplan_file(
+            "50-cloud-init.yaml", {"ens5": {"dhcp4": True}}
+        )
+        return render(self.plan, [cloud_init])
+
+    def apply(self) -> bool:
+        """Apply the plan."""
+        return apply.apply_plan(self.plan, self.rendered())
+
+    def tree(self) -> dict[str, str]:
+        """Map each file to its mode and text, each link to its target."""
+        found = {}
+        for path in sorted(self.root.rglob("*")):
+            name = str(path.relative_to(self.root))
+            if path.is_symlink():
+                found[name] = f"-> {path.readlink()}"
+            elif path.is_file():
+                found[name] = f"{path.stat().st_mode:o} {path.read_text()}"
+        return found
+
+    def state(self) -> object:
+        """All that must be as before after a failed apply."""
+        units = {name: vars(unit) for name, unit in self.units.items()}
+        # A copy: the units go on changing.
+        return self.tree(), repr(units), sorted(self.links)
+
+    def index(self, name: str) -> int:
+        """Stand in for if_nametoindex()."""
+        if name not in self.links:
+            raise OSError("no such device")
+        return 1 + self.links.index(name)
+
+    def run(self, argv: Sequence[str], **_: object) -> str:
+        """Take a command."""
+        command = " ".join(argv)
+        self.calls.append(command)
+        for start, left in self.failing.items():
+            if command.startswith(start) and left > 0:
+                self.failing[start] = left - 1
+                raise CommandError(f"{command} was told to fail")
+        if argv[:2] == ["netplan", "generate"]:
+            self._generate(Path(argv[3]) if "--root-dir" in argv else None)
+        elif argv[:2] == ["ip", "link"]:
+            self._rename(argv[4], argv[6])
+        elif argv[0] == "networkctl":
+            self._reload()
+        elif argv[0] == "systemctl":
+            return self._systemctl(list(argv[1:]))
+        return ""
+
+    def _generate(self, scratch: Path | None) -> None:
+        root = scratch or self.root
+        for path in sorted(root.glob("*/netplan/*.yaml")):
+            network = yaml.safe_load(path.read_text())["network"]
+            if "refused" in network:
+                raise CommandError(f"netplan: error in {path}")
+            if scratch:
+                for key in network.get("ethernets", {}):
+                    folder = root / RUN_NETWORKD
+                    folder.mkdir(parents=True, exist_ok=True)
+                    (folder / f"10-netplan-{key}.network").touch()
+
+    def _rename(self, old: str, new: str) -> None:
+        self.links[self.links.index(old)] = new
+
+    def _reload(self) -> None:
+        if not self.heeds:
+            return
+        ours = any(apply.own_files())
+        self.kernel = observed_of(self.plan if ours else NOBODYS)
+
+    def _systemctl(self, words: list[str]) -> str:
+        verb, names = words[0], [it for it in words[1:] if it[0] != "-"]
+        if verb == "show":
+            return self._show(names[0])
+        for name in names:
+            unit = self.units[name]
+            if verb in ("enable", "disable"):
+                unit.enabled = verb == "enable"
+            if verb == "start" or "--now" in words:
+                unit.active = verb != "disable"
+        return ""
+
+    def _show(self, name: str) -> str:
+        if name not in self.units:
+            return "LoadState=not-found\nActiveState=inactive\n"
+        unit = self.units[name]
+        active = "active" if unit.active else "inactive"
+        enabled = "enabled" if unit.enabled else "disabled"
+        return (
+            f"LoadState=loaded\nActiveState={active}\n"
+            f"UnitFileState={enabled}\n"
+        )

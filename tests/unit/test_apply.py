@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host becomes what the plan says, or stays what it was."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cc_multihome import apply
+from cc_multihome.errors import ApplyError, RollbackError, VerifyError
+from cc_multihome.files import HEADER
+from cc_multihome.model import Plan
+from cc_multihome.netplan_files import OVERLAY_NAME
+from cc_multihome.render import RT_TABLES
+from tests.unit.builders import observed_of, plan, plan_for
+from tests.unit.fake_host import NOBODYS, UNREADABLE, FakeHost
+
+OVERLAY = f"run/netplan/{OVERLAY_NAME}"
+GENERATE = "netplan generate"
+RELOAD = "networkctl reload"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    """The seed's host, as cloud-init left it."""
+    made = FakeHost(tmp_path, plan_for())
+    made.use(monkeypatch)
+    return made
+
+
+def renamed(wanted: Plan) -> Plan:
+    """Return the plan that a second run makes: the names are given."""
+    items = [replace(item, ifname=item.name) for item in wanted.interfaces]
+    return replace(wanted, interfaces=tuple(items))
+
+
+def test_a_fresh_host_becomes_what_the_plan_says(host: FakeHost) -> None:
+    """Files, names, kernel and resolver."""
+    assert host.apply()
+    tree = host.tree()
+    for file in host.rendered():
+        assert tree[str(file.path)].endswith(file.text or "")
+    assert host.links == ["private", "public"]
+    assert host.kernel == observed_of(host.plan)
+    assert "nameserver 169.254.169.253" in tree["etc/resolv.conf"]
+
+
+def test_the_steps_come_in_the_order_that_keeps_the_links(
+    host: FakeHost,
+) -> None:
+    """Validated first; renamed once networkd knows both names."""
+    host.apply()
+    steps = [call for call in host.calls if "systemctl show" not in call]
+    scratch = steps.pop(0)
+    assert scratch.startswith(f"{GENERATE} --root-dir ")
+    assert steps == [
+        GENERATE,
+        RELOAD,
+        "ip link set dev ens5 name private",
+        "ip link set dev ens6 name public",
+        "systemctl disable --now systemd-resolved.service",
+    ]
+
+
+def test_nothing_that_survives_a_reboot_names_the_network(
+    host: FakeHost,
+) -> None:
+    """cloud-init's own file is shadowed and never edited."""
+    before = host.tree()
+    host.apply()
+    new = {
+        name for name in host.tree() if host.tree()[name] != before.get(name)
+    }
+    assert {name for name in new if not name.startswith("run/")} == {
+        str(RT_TABLES),
+        "etc/resolv.conf",
+        "var/state.json",
+    }
+
+
+def test_the_second_run_finds_nothing_to_do(
+    host: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is written, reloaded or restarted, and the log says so."""
+    host.apply()
+    host.plan = renamed(host.plan)
+    before = host.state()
+    host.calls.clear()
+    stamps = {path: path.stat().st_mtime_ns for path in files_of(host)}
+    assert apply.find_changes(host.plan, host.rendered()).is_empty()
+    with caplog.at_level(logging.INFO):
+        assert not host.apply()
+    assert "nothing to change" in caplog.text
+    assert host.state() == before
+    assert {path: path.stat().st_mtime_ns for path in files_of(host)} == stamps
+    assert all(call.startswith("systemctl show") for call in host.calls)
+
+
+def files_of(host: FakeHost) -> list[Path]:
+    """List every file of the host."""
+    return [path for path in host.root.rglob("*") if path.is_file()]
+
+
+def test_a_refused_configuration_changes_nothing(host: FakeHost) -> None:
+    """netplan said no in the scratch root."""
+    host.put("etc/netplan/90-site.yaml", UNREADABLE)
+    before = host.state()
+    with pytest.raises(ApplyError, match="nothing was changed"):
+        host.apply()
+    assert host.state() == before
+    assert not any("reload" in call for call in host.calls)
+
+
+def test_a_netdef_that_netplan_makes_no_file_of_changes_nothing(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the file and the ENI."""
+    monkeypatch.setattr(apply, "run", lambda *_, **__: "")
+    before = host.state()
+    eni_id = host.plan.interfaces[0].eni_id
+    with pytest.raises(ApplyError, match=rf"10-netplan-ens5.*{eni_id}"):
+        host.apply()
+    assert host.state() == before
+
+
+def test_the_scratch_root_is_gone_afterwards(host: FakeHost) -> None:
+    """It has copies of all of netplan's files, which are for root alone."""
+    host.apply()
+    scratch = host.calls[0].split()[-1]
+    assert scratch.startswith("/tmp/") or "multihome-" in scratch
+    assert not Path(scratch).exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(f"{GENERATE}\0", id="generate"),
+        pytest.param(RELOAD, id="reload"),
+        pytest.param("ip link set dev ens6 name", id="the second rename"),
+        pytest.param("systemctl disable", id="the resolver"),
+    ],
+)
+def test_a_failure_anywhere_leaves_the_host_as_it_was(
+    host: FakeHost, command: str
+) -> None:
+    """Files, names, kernel and resolver; the error says so."""
+    before = host.state()
+    if command.endswith("\0"):
+        fail_second(host, command.strip("\0"))
+    else:
+        host.failing = {command: 2 if "link" in command else 1}
+    with pytest.raises(ApplyError, match="former state was put back"):
+        host.apply()
+    assert host.state() == before
+    assert host.kernel == observed_of(NOBODYS)
+
+
+def fail_second(host: FakeHost, command: str) -> None:
+    """Let a command fail at its second call alone."""
+    run, calls = host.run, []
+
+    def wrapped(argv: list[str], **more: object) -> str:
+        if " ".join(argv).startswith(command):
+            calls.append(argv)
+            if len(calls) == 2:
+                host.failing = {command: 1}
+        return run(argv, **more)
+
+    apply.run = wrapped  # type: ignore[assignment]
+
+
+def test_a_kernel_that_does_not_follow_is_put_back_and_explained(
+    host: FakeHost,
+) -> None:
+    """What was wanted, what was seen, and that nothing remains."""
+    host.heeds = False
+    before = host.state()
+    with pytest.raises(VerifyError) as caught:
+        host.apply()
+    for part in (
+        "address 10.224.184.51/26 on private is missing",
+        "Seen instead",
+        "The former state was put back.",
+    ):
+        assert part in str(caught.value)
+    assert host.state() == before
+
+
+def test_networkd_reads_the_former_files_last(host: FakeHost) -> None:
+    """When all of them are back."""
+    host.heeds = False
+    with pytest.raises(VerifyError):
+        host.apply()
+    assert host.calls[-2:] == [GENERATE, RELOAD]
+
+
+def test_a_rollback_that_fails_says_so(host: FakeHost) -> None:
+    """Nobody may believe that the host is as it was."""
+    host.failing = {RELOAD: 2}
+    with pytest.raises(RollbackError, match="look at the host") as caught:
+        host.apply()
+    assert "let networkd read the former files" in str(caught.value)
+    # The files are back all the same.
+    assert OVERLAY not in host.tree()
+
+
+def test_former_files_come_back_with_their_modes(host: FakeHost) -> None:
+    """An older overlay of ours, say."""
+    path = host.put(OVERLAY, f"{HEADER}\nnetwork: {{version: 2}}\n")
+    path.chmod(0o640)
+    before = host.state()
+    host.heeds = False
+    with pytest.raises(VerifyError):
+        host.apply()
+    assert host.state() == before
+
+
+def test_a_file_of_ours_that_is_no_longer_wanted_goes(
+    host: FakeHost,
+) -> None:
+    """An ENI was detached, or cloud-init's file is gone."""
+    host.apply()
+    host.plan = renamed(host.plan)
+    stale = host.put("run/netplan/70-old.yaml", f"{HEADER}\nnetwork: {{}}\n")
+    assert host.apply()
+    assert not stale.exists()
+
+
+def test_a_file_that_is_not_ours_stays(host: FakeHost) -> None:
+    """Whatever folder it is in."""
+    theirs = host.put("run/netplan/60-theirs.yaml", "network: {version: 2}\n")
+    host.apply()
+    assert theirs.exists()
+    assert theirs not in apply.own_files()
+
+
+def test_what_the_kernel_lost_is_given_back(
+    host: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody flushed the rules; the log says which."""
+    host.apply()
+    host.plan = renamed(host.plan)
+    gone = host.plan.rules()[1]
+    host.kernel = replace(host.kernel, rules=host.kernel.rules - {gone})
+    host.calls.clear()
+    with caplog.at_level(logging.WARNING):
+        assert host.apply()
+    assert "31100: from 10.224.184.51/32 lookup 10" in caplog.text
+    assert "networkctl reconfigure private" in host.calls
+    assert RELOAD not in host.calls
+
+
+def test_without_interfaces_only_the_resolver_changes(
+    host: FakeHost,
+) -> None:
+    """A single ENI and `multihome: {}`."""
+    host.plan = plan(resolver=host.plan.resolver)
+    assert host.apply()
+    assert not any(call.startswith("ip ") for call in host.calls)
+    assert OVERLAY not in host.tree()
+    assert "169.254.169.253" in host.tree()["etc/resolv.conf"]
+
+
+def test_restore_takes_every_trace_away(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files, names and the resolver, as cloud-init left them."""
+    before = host.state()
+    host.apply()
+    monkeypatch.setattr(apply, "read_own_overlay", lambda: own_overlay(host))
+    monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
+    apply.restore()
+    assert host.state() == before
+    assert host.kernel == observed_of(NOBODYS)
+
+
+def own_overlay(host: FakeHost) -> object:
+    """Read the overlay below the host's folder."""
+    from cc_multihome.netplan_files import read_own_overlay
+
+    return read_own_overlay(host.root)
+
+
+def links_now(host: FakeHost) -> object:
+    """Make the links that the host has now."""
+    from cc_multihome.links import HostLinks
+    from tests.unit.builders import link
+
+    made = [
+        link(name, item.mac, ifindex=index)
+        for index, (name, item) in enumerate(
+            zip(host.links, host.plan.interfaces, strict=True)
+        )
+    ]
+    return HostLinks(tuple(made), frozenset())
+
+
+def test_restoring_an_untouched_host_reloads_nothing(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing of ours."""
+    monkeypatch.setattr(apply, "read_own_overlay", lambda: ())
+    monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
+    apply.restore()
+    assert host.calls == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        pytest.param("notify-reload", "reload", id="systemd 257"),
+        pytest.param("notify", "restart", id="older"),
+    ],
+)
+def test_without_d_bus_networkd_is_reached_by_systemd(
+    host: FakeHost,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    expected: str,
+) -> None:
+    """cloud-init's first stages run before the bus."""
+    calls: list[str] = []
+
+    def run(argv: list[str], **_: object) -> str:
+        calls.append(" ".join(argv))
+        return f"Type={kind}\n" if argv[1] == "show" else ""
+
+    monkeypatch.setattr(apply, "SYSTEM_BUS", host.root / "no/bus")
+    monkeypatch.setattr(apply, "run", run)
+    apply.reload_networkd()
+    assert calls[0] == GENERATE
+    assert calls[-1] == f"systemctl {expected} systemd-networkd.service"

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting ends with the plan in the kernel, or with an error that says all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from cc_multihome.errors import VerifyError
+from cc_multihome.model import Observed
+from cc_multihome.verify import VERIFY_INTERVAL_S, wait_until_converged
+from tests.unit.builders import observed_of, plan_for, rule
+
+PLAN = plan_for()
+READY = observed_of(PLAN)
+BARE = replace(
+    READY,
+    addresses=frozenset(),
+    rules=frozenset({rule(0, 255), rule(32766, 254), rule(32767, 253)}),
+)
+
+
+class Clock:
+    """Time that passes only in sleep()."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sleeps: list[float] = []
+
+    def __call__(self) -> float:
+        """Return the time, in seconds."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def wait(*readings: Observed, timeout: float = 1.0) -> Clock:
+    """Wait while the kernel goes through these states; stay at the last."""
+    clock = Clock()
+    states: Iterator[Observed] = iter(readings[:-1])
+    wait_until_converged(
+        PLAN,
+        read=lambda: next(states, readings[-1]),
+        timeout=timeout,
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    return clock
+
+
+def test_a_kernel_that_is_ready_is_not_waited_for() -> None:
+    """The second run of a boot takes no time."""
+    assert wait(READY).sleeps == []
+
+
+def test_a_kernel_that_becomes_ready_is_waited_for() -> None:
+    """networkd works on its own time."""
+    assert wait(BARE, BARE, READY).sleeps == [VERIFY_INTERVAL_S] * 2
+
+
+def test_even_without_time_the_kernel_is_read_once() -> None:
+    """A retry loop runs at least once."""
+    assert wait(READY, timeout=0).sleeps == []
+    with pytest.raises(VerifyError):
+        wait(BARE, timeout=0)
+
+
+def test_the_kernel_is_read_once_more_when_the_time_is_up() -> None:
+    """The last answer decides, not the last but one."""
+    readings = [BARE] * 4 + [READY]
+    assert wait(*readings, timeout=4 * VERIFY_INTERVAL_S).now == 1.0
+
+
+def test_the_wait_ends_in_an_error_that_says_wanted_and_seen() -> None:
+    """And how long it was."""
+    with pytest.raises(VerifyError) as caught:
+        wait(BARE, timeout=2.0)
+    text = str(caught.value)
+    for part in (
+        "after 2 s",
+        "address 10.224.184.51/26 on private is missing",
+        "rule 31101: from 10.224.186.43/32 lookup 20 is missing",
+        "Seen instead: rules 0: from 0.0.0.0/0 lookup 255, 32766: from",
+    ):
+        assert part in text
+
+
+def test_the_error_shows_what_is_there_instead() -> None:
+    """A rule with another table, an address on another device."""
+    wrong = replace(
+        READY,
+        rules=READY.rules - {PLAN.rules()[1]} | {rule(31100, 77)},
+    )
+    with pytest.raises(VerifyError) as caught:
+        wait(wrong)
+    assert "31100: from 0.0.0.0/0 lookup 77" in str(caught.value)
+    assert "private 10.224.184.51/26" in str(caught.value)
+
+
+def test_a_kernel_that_cannot_be_read_is_an_error_of_its_own() -> None:
+    """It is not taken for one that holds nothing."""
+
+    def fail() -> Observed:
+        raise OSError("no ip")
+
+    with pytest.raises(OSError, match="no ip"):
+        wait_until_converged(PLAN, read=fail, timeout=1.0)
