@@ -63,15 +63,12 @@ def apply_resolver(resolver: Resolver, checkpoint: Checkpoint) -> None:
         restore_resolver()
         return
     units = resolved_units()
+    before = _former_state(units)
     if not FORMER_STATE.exists():
-        state = json.dumps(_former_state(units), indent=1) + "\n"
-        write(File(FORMER_STATE, state))
+        write(File(FORMER_STATE, json.dumps(before, indent=1) + "\n"))
         checkpoint.add("put the resolver back", restore_resolver)
     else:
-        before = read_text(RESOLV_CONF) or ""
-        checkpoint.add(
-            "put resolv.conf back", lambda: write(File(RESOLV_CONF, before))
-        )
+        checkpoint.add("put the resolver back", lambda: _put_back(before))
     write(_wanted(resolver))
     names = [unit.name for unit in units if unit.active or unit.enabled]
     if names:
@@ -91,7 +88,12 @@ def restore_resolver() -> None:
     text = read_text(FORMER_STATE)
     if text is None:
         return
-    state = json.loads(text)
+    _put_back(json.loads(text))
+    FORMER_STATE.unlink()
+    LOG.info("resolver: the former one is back")
+
+
+def _put_back(state: dict[str, Any]) -> None:
     if is_ours(RESOLV_CONF):
         _restore_resolv_conf(state["resolv_conf"])
     for unit in state["units"]:
@@ -99,8 +101,6 @@ def restore_resolver() -> None:
             run(["systemctl", "enable", unit["name"]])
         if unit["active"]:
             run(["systemctl", "start", unit["name"]])
-    FORMER_STATE.unlink()
-    LOG.info("resolver: the former one is back")
 
 
 def resolved_units() -> tuple[Unit, ...]:

@@ -46,7 +46,8 @@ class FakeHost:
         plan: what the kernel comes to hold once networkd has read files;
             `heeds` False: it never does.
         kernel: the state now.
-        failing: how a command begins -> how often it still fails.
+        failing: how a command begins -> how often it still fails; a
+            dollar sign stands for its end.
         calls: every command, in order.
     """
 
@@ -122,12 +123,12 @@ class FakeHost:
         command = " ".join(argv)
         self.calls.append(command)
         for start, left in self.failing.items():
-            if command.startswith(start) and left > 0:
+            if left > 0 and f"{command}$".startswith(start):
                 self.failing[start] = left - 1
                 raise CommandError(f"{command} was told to fail")
         if argv[:2] == ["netplan", "generate"]:
             self._generate(Path(argv[3]) if "--root-dir" in argv else None)
-        elif argv[:2] == ["ip", "link"]:
+        elif argv[0] == "ip" and "name" in argv:
             self._rename(argv[4], argv[6])
         elif argv[0] == "networkctl":
             self._reload()
