@@ -17,7 +17,7 @@ from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
 
 from cc_multihome.bind import Bound, BoundInterface
 from cc_multihome.config import Config
-from cc_multihome.errors import LinkError
+from cc_multihome.errors import ConfigError, LinkError, Problem
 from cc_multihome.model import (
     Address,
     Eni,
@@ -54,8 +54,10 @@ def build_plan(
     """Derive the plan for this host from what was asked and what is there.
 
     Raises:
+        ConfigError: the policy has an IPv6 destination.
         LinkError: an ENI lacks something that its routing needs.
     """
+    _refuse_ipv6(bound)
     resolver = plan_resolver(config, instance)
     if len(instance.enis) == 1 and config.asks_nothing:
         # One ENI routes right as it is: only the resolver is ours.
@@ -125,6 +127,21 @@ def _shared_rules(
             RoutingPolicyRule(PRIORITY_POLICY, policy_table, ANY_IPV4)
         )
     return tuple(rules)
+
+
+def _refuse_ipv6(bound: Bound) -> None:
+    """IPv6 stays as router advertisements configure it: no routes of ours."""
+    problems = tuple(
+        Problem(
+            entry.path,
+            repr(str(entry.to)),
+            "an IPv4 destination: IPv6 is not routed by policy yet",
+        )
+        for entry in bound.policy
+        if entry.to.version != 4
+    )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _require_own_netdefs(interfaces: tuple[PlannedInterface, ...]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_multihome.errors import LinkError
+from cc_multihome.errors import ConfigError, LinkError
 from cc_multihome.model import Eni, Plan, Resolver, Route
 from cc_multihome.numbers import (
     ENI_IFGROUP,
@@ -418,3 +419,16 @@ def test_a_device_without_a_priority_is_refused() -> None:
     """It would share its neighbour's."""
     with pytest.raises(LinkError, match="device_number 32 on"):
         from_priority(network_card=0, device_number=32)
+
+
+def test_an_ipv6_destination_is_refused_by_its_path() -> None:
+    """It is not routed by policy yet; the IPv4 gateway would be nonsense."""
+    first, second = seed_enis()
+    dual = replace(
+        first,
+        ipv6s=(IPv6Address("2001:db8::10"),),
+        subnet_ipv6s=(IPv6Network("2001:db8::/64"),),
+    )
+    key = {"policy": [{"to": "2001:db8:9::/48", "via": "ens5"}]}
+    with pytest.raises(ConfigError, match=r"policy\[0\]\.to: found '2001:db8"):
+        plan_for(key, instance(dual, second))
