@@ -36,6 +36,7 @@ SHOWN = (
     "ip route show table multihome-policy",
     "cat /etc/resolv.conf",
     "systemctl is-active systemd-resolved",
+    "cloud-init status --long",
 )
 
 # Title -> the image that it needs and its user-data.
@@ -55,36 +56,40 @@ def main(argv: list[str] | None = None) -> int:
     options = _parse(argv)
     titles = tuple(COLUMNS) if options.all else (STOCK, MULTIHOME)
     columns = []
+    ended_with = ""
     try:
         with Run() as run:
             for number, title in enumerate(titles, 1):
                 say(f"{number} of {len(titles)}: {title}")
-                columns.append(_boot(run, title, options.suite))
+                column, ended_with = _boot(run, title, options.suite)
+                columns.append(column)
     except LabError as err:
         print(f"the demo could not run: {err}", file=sys.stderr)
         return 2
     print(render(columns))
+    print(ended_with)
     wrong = [item for item in columns[-1].verdicts if not item.ok]
     for verdict in wrong:
         print(f"WRONG: {verdict.flow.id}: {verdict.detail}")
     return 1 if wrong else 0
 
 
-def _boot(run: Run, title: str, suite: str) -> Column:
+def _boot(run: Run, title: str, suite: str) -> tuple[Column, str]:
+    """Return the flows, and what the guest ended with."""
     image, data = COLUMNS[title]
     label = title.split(maxsplit=1)[0].replace(",", "")
     built = image(suite)
     with booted(run, built, SEED_INTENT, data, label=label) as instance:
-        column = instance.column(title, SEED_INTENT)
-        if title == MULTIHOME:
-            _show(instance)
-        return column
+        return instance.column(title, SEED_INTENT), _describe(instance)
 
 
-def _show(instance: LabInstance) -> None:
-    for command in SHOWN:
-        print(f"$ {command}")
-        print(instance.vm.run(command, check=False).out)
+def _describe(instance: LabInstance) -> str:
+    """Run the commands that show the guest's network; return their output."""
+    shown = [
+        f"$ {command}\n{instance.vm.run(command, check=False).out}"
+        for command in SHOWN
+    ]
+    return "\n".join(shown)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -366,6 +366,12 @@ def test_tables_have_the_interfaces_names() -> None:
     ]
 
 
+def test_tables_are_listed_by_their_number() -> None:
+    """Whichever ENI has which."""
+    items = (planned("a", table=20), planned("b", table=10))
+    assert names(plan(*items)).splitlines()[1:] == ["10\tb", "20\ta"]
+
+
 def test_without_a_policy_its_table_has_no_name() -> None:
     """There is no such table."""
     assert "policy" not in names(plan(planned()))

@@ -102,6 +102,20 @@ def test_the_error_shows_what_is_there_instead() -> None:
     assert "private 10.224.184.51/26" in str(caught.value)
 
 
+def test_the_wait_ends_when_its_time_is_up() -> None:
+    """Not much later: a boot waits for it."""
+    clock = Clock()
+    with pytest.raises(VerifyError):
+        wait_until_converged(
+            PLAN,
+            read=lambda: BARE,
+            timeout=2.0,
+            clock=clock,
+            sleep=clock.sleep,
+        )
+    assert clock.now == 2.0
+
+
 def test_a_kernel_that_cannot_be_read_is_an_error_of_its_own() -> None:
     """It is not taken for one that holds nothing."""
 
