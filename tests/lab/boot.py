@@ -10,6 +10,14 @@ from tests.lab.guest import Agent
 from tests.lab.host import LabError
 
 SETTLED = ("running", "degraded")
+GOOD = ("done", "running")
+# For the reader of a failed test: the guest is gone by then.
+EXPLAIN = """cloud-init status --long
+systemctl --no-legend --failed
+grep -n -A25 -E 'multihome|Traceback' /var/log/cloud-init.log | tail -n 120
+journalctl --no-pager -o short-monotonic -u systemd-networkd | tail -n 60
+ip -br link; ip -br address; ip rule; ls -l /run/netplan /run/systemd/network
+"""
 # Each step gets at least this long, however late it is.
 LEAST_S = 1.0
 
@@ -25,12 +33,15 @@ class Boot:
         cloud_init: the status that cloud-init ended in: "done", "error",
             "disabled" ...
         system: "running", or "degraded": a unit failed.
+        why: what cloud-init and systemd say of a status that is not the
+            good one; empty when both are good.
     """
 
     agent_s: float
     settled_s: float
     cloud_init: str
     system: str
+    why: str = ""
 
 
 def wait_settled(agent: Agent, *, timeout: float) -> tuple[str, str]:
@@ -57,6 +68,13 @@ def wait_settled(agent: Agent, *, timeout: float) -> tuple[str, str]:
             f"expected one of {', '.join(SETTLED)}"
         )
     return parse_status(shown), system
+
+
+def explain(agent: Agent, status: str, system: str) -> str:
+    """Return what the guest says of a boot that did not end well."""
+    if (status, system) == GOOD:
+        return ""
+    return agent.run(EXPLAIN, check=False).out
 
 
 def parse_status(text: str) -> str:

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from cc_multihome.run import run as run_command
 from tests.lab.accel import choose_accelerator
-from tests.lab.boot import Boot, wait_settled
+from tests.lab.boot import Boot, explain, wait_settled
 from tests.lab.cleanup import Run
 from tests.lab.guest import Agent, GuestError
 from tests.lab.host import (
@@ -134,7 +134,8 @@ class Vm:
             left = deadline - time.monotonic()
             cloud_init, system = wait_settled(self.agent, timeout=left)
             settled_s = time.monotonic() - self._started
-        return Boot(agent_s, settled_s, cloud_init, system)
+        why = explain(self.agent, cloud_init, system)
+        return Boot(agent_s, settled_s, cloud_init, system, why)
 
     def run(
         self, shell: str, *, check: bool = True, timeout: float = 120.0

@@ -87,12 +87,12 @@ def test_every_flow_is_right_on_other_suites_and_shapes(
     with booted(
         lab_run, image, intent, data, label=f"{suite}{len(intent.tables)}"
     ) as instance:
-        assert "done" == instance.boot.cloud_init
+        assert "done" == instance.boot.cloud_init, instance.boot.why
         assert planned_rules(intent) == sorted(instance.priorities())
         assert_flows(instance, intent)
         before = sorted(instance.priorities())
         boot = instance.vm.reboot()
-        assert "done" == boot.cloud_init
+        assert "done" == boot.cloud_init, boot.why
         assert before == sorted(instance.priorities())
 
 
