@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from socket import if_nametoindex
@@ -16,6 +18,9 @@ from cc_multihome.run import run
 LOG = logging.getLogger(__name__)
 
 TEMPORARY = "mh-rename"
+# networkd sets a link up a few times at most, when it configures it.
+TRIES = 8
+PAUSE_S = 0.05
 
 
 def rename_order(names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -77,10 +82,26 @@ def _rename(old: str, new: str) -> None:
         run(["ip", "link", "set", "dev", old, "name", new])
     except CommandError:
         # Before Linux 6.2 a device that is up cannot be renamed.
-        run(["ip", "link", "set", "dev", old, "down"])
+        _rename_while_down(old, new)
+
+
+def _rename_while_down(old: str, new: str) -> None:
+    """Put it down, rename it, put it up, in one process to be quick.
+
+    A networkd that has just started sets links up: when that comes in
+    between, the kernel says busy, and the next try is likely to do it.
+    """
+    batch = (
+        f"link set {old} down\nlink set {old} name {new}\nlink set {new} up\n"
+    )
+    for tried in range(1, TRIES + 1):
         try:
-            run(["ip", "link", "set", "dev", old, "name", new])
-        except CommandError:
-            run(["ip", "link", "set", "dev", old, "up"])
-            raise
-        run(["ip", "link", "set", "dev", new, "up"])
+            run(["ip", "-batch", "-"], stdin=batch)
+            return
+        except CommandError as err:
+            if tried == TRIES or "busy" not in str(err):
+                with suppress(CommandError):
+                    run(["ip", "link", "set", "dev", old, "up"])
+                raise
+            LOG.debug("%s is busy, try %d: %s", old, tried, err)
+            time.sleep(PAUSE_S * tried)

@@ -24,6 +24,7 @@ RUN_ENV = {
 def run(
     argv: Sequence[str],
     *,
+    stdin: str = "",
     timeout: float = RUN_TIMEOUT_S,
     env: Mapping[str, str] | None = None,
 ) -> str:
@@ -39,7 +40,7 @@ def run(
         # subprocess.run kills and reaps the child when its time is up.
         done = subprocess.run(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="replace",

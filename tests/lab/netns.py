@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from cc_multihome.errors import CommandError
-from cc_multihome.run import RUN_ENV, RUN_TIMEOUT_S
+from cc_multihome.run import RUN_TIMEOUT_S, run
 
 # IFNAMSIZ less the closing NUL, include/uapi/linux/if.h.
 IFNAME_MAX = 15
@@ -53,7 +53,7 @@ class Netns:
         Raises:
             CommandError: it failed or did not end within `timeout` seconds.
         """
-        return _run(self.argv(argv), stdin, timeout)
+        return run(self.argv(argv), stdin=stdin, timeout=timeout)
 
     def ip(self, commands: Iterable[str], *family: str) -> None:
         """Give ip(8) a batch of commands; the first error stops it.
@@ -67,7 +67,7 @@ class Netns:
             return
         argv = ["ip", *family, "-n", self.name, "-batch", "-"]
         try:
-            _run(argv, "".join(f"{line}\n" for line in lines))
+            run(argv, stdin="".join(f"{line}\n" for line in lines))
         except CommandError as err:
             listed = "\n".join(
                 f"  {number}: ip {line}"
@@ -88,7 +88,7 @@ class Netns:
 
     def links(self) -> tuple[str, ...]:
         """Return the names of all devices in it."""
-        lines = _run(["ip", "-n", self.name, "-o", "link", "show"], "")
+        lines = run(["ip", "-n", self.name, "-o", "link", "show"])
         names = (line.split(": ")[1] for line in lines.splitlines())
         return tuple(name.split("@")[0] for name in names)
 
@@ -122,7 +122,7 @@ class Netns:
     def delete(self) -> None:
         """Remove the name; it is fine if it is gone already."""
         if os.path.exists(f"/run/netns/{self.name}"):
-            _run(["ip", "netns", "delete", self.name], "")
+            run(["ip", "netns", "delete", self.name])
 
 
 def wait_until(
@@ -138,33 +138,3 @@ def wait_until(
         if time.monotonic() > deadline:
             raise CommandError(f"{what}: not there within {timeout:.0f} s")
         time.sleep(POLL_S)
-
-
-def _run(
-    argv: Sequence[str], stdin: str, timeout: float = RUN_TIMEOUT_S
-) -> str:
-    """As cc_multihome.run.run, with something on standard input."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            env=RUN_ENV,
-            check=False,
-        )
-    except FileNotFoundError as err:
-        raise CommandError(f"{argv[0]} is not installed") from err
-    except subprocess.TimeoutExpired as err:
-        raise CommandError(
-            f"{' '.join(argv)} did not end within {timeout:.0f} s"
-        ) from err
-    if done.returncode != 0:
-        said = done.stderr.strip() or done.stdout.strip() or "nothing"
-        raise CommandError(
-            f"{' '.join(argv)[:400]} exited with status {done.returncode}"
-            f" and said: {said}"
-        )
-    return done.stdout

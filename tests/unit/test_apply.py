@@ -141,7 +141,10 @@ def test_the_scratch_root_is_gone_afterwards(host: FakeHost) -> None:
         pytest.param({f"{GENERATE}$": 1}, id="generate"),
         pytest.param({RELOAD: 1}, id="reload"),
         # Once as it is, once with the device down.
-        pytest.param({"ip link set dev ens6 name": 2}, id="second rename"),
+        pytest.param(
+            {"ip link set dev ens6 name": 1, "ip -batch": 1},
+            id="second rename",
+        ),
         pytest.param({"systemctl disable": 1}, id="the resolver"),
     ],
 )

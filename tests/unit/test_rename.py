@@ -30,20 +30,27 @@ class Kernel:
         devices: name now -> name at first.
         up: names (at first) of devices that are up.
         busy: whether a device that is up refuses a new name.
+        raisers: how often a device that is put down is put up at once.
     """
 
     def __init__(self, *devices: str, busy: bool = False) -> None:
         self.devices = {name: name for name in devices}
         self.up = set(devices)
         self.busy = busy
+        self.raisers = 0
         self.refused: set[str] = set()
         self.calls: list[str] = []
 
-    def __call__(self, argv: list[str], **_: object) -> str:
-        """Take `ip link set dev NAME name NEW` and `... up|down`."""
-        assert argv[:4] == ["ip", "link", "set", "dev"]
-        name, words = argv[4], argv[5:]
-        self.calls.append(" ".join(argv[4:]))
+    def __call__(self, argv: list[str], *, stdin: str = "") -> str:
+        """Take `ip link set NAME name NEW` and `... up|down`, or a batch."""
+        if argv == ["ip", "-batch", "-"]:
+            for line in stdin.splitlines():
+                self(["ip", *line.split()])
+            return ""
+        words = [word for word in argv if word != "dev"]
+        assert words[:3] == ["ip", "link", "set"]
+        name, words = words[3], words[4:]
+        self.calls.append(" ".join([name, *words]))
         if name not in self.devices:
             raise CommandError(f"Cannot find device {name}")
         if words[0] == "name":
@@ -51,7 +58,11 @@ class Kernel:
         elif words == ["up"]:
             self.up.add(self.devices[name])
         else:
-            self.up.remove(self.devices[name])
+            self.up.discard(self.devices[name])
+            if self.raisers:
+                # networkd, which configures the link just then
+                self.raisers -= 1
+                self.up.add(self.devices[name])
         return ""
 
     def _rename(self, old: str, new: str) -> None:
@@ -73,6 +84,7 @@ class Kernel:
         """Put it in the place of the real one."""
         monkeypatch.setattr(rename, "run", self)
         monkeypatch.setattr(rename, "if_nametoindex", self.index)
+        monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 def in_steps(names: Mapping[str, str]) -> dict[str, str]:
@@ -161,6 +173,31 @@ def test_a_device_that_is_up_is_put_down_where_the_kernel_wants_it(
     kernel.use(monkeypatch)
     rename_links({"ens5": "private"}, Checkpoint())
     assert kernel.devices == {"private": "ens5"}
+    assert kernel.up == {"ens5"}
+
+
+def test_a_networkd_that_puts_the_device_up_again_is_outlasted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen on Debian 12, where networkd is restarted just before."""
+    kernel = Kernel("ens5", busy=True)
+    kernel.raisers = 3
+    kernel.use(monkeypatch)
+    rename_links({"ens5": "private"}, Checkpoint())
+    assert kernel.devices == {"private": "ens5"}
+    assert kernel.up == {"ens5"}
+
+
+def test_a_device_that_never_stays_down_keeps_its_name_and_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tries end."""
+    kernel = Kernel("ens5", busy=True)
+    kernel.raisers = 1000
+    kernel.use(monkeypatch)
+    with pytest.raises(CommandError, match="busy"), Checkpoint() as undo:
+        rename_links({"ens5": "private"}, undo)
+    assert kernel.devices == {"ens5": "ens5"}
     assert kernel.up == {"ens5"}
 
 
