@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from cc_multihome.cli import main
+from cc_multihome.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

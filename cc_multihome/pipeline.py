@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cc_multihome.apply import apply_plan
-from cc_multihome.bind import bind_or_raise
-from cc_multihome.config import parse
-from cc_multihome.errors import ApplyError, ConfigError, ImdsError
-from cc_multihome.files import File, make_directory
-from cc_multihome.imds import read_instance
-from cc_multihome.links import read_links
-from cc_multihome.model import Plan
-from cc_multihome.netplan_files import (
+from cc_multihome.apply.host import apply_plan
+from cc_multihome.config.parse import parse
+from cc_multihome.discover.imds import read_instance
+from cc_multihome.discover.links import read_links
+from cc_multihome.discover.netplan_files import (
     netdef_ids,
     read_netplan_files,
     read_own_overlay,
 )
-from cc_multihome.plan import build_plan
+from cc_multihome.errors import ApplyError, ConfigError, ImdsError
+from cc_multihome.files import File, make_directory
+from cc_multihome.model import Plan
+from cc_multihome.plan.bind import bind_or_raise
+from cc_multihome.plan.build import build_plan
 from cc_multihome.render import render
 from cc_multihome.run import run
 

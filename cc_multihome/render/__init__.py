@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from cc_multihome.discover.netplan_files import OVERLAY_NAME, NetplanFile
 from cc_multihome.files import File
 from cc_multihome.model import Plan
-from cc_multihome.netplan_files import OVERLAY_NAME, NetplanFile
 from cc_multihome.render import netplan, networkd, rt_tables
 
 # All of it under /run: the config that survives a reboot is the safe one.

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cc_multihome.discover.netplan_files import NetplanFile, matched_mac
 from cc_multihome.files import HEADER
 from cc_multihome.model import (
     Plan,
@@ -19,7 +20,6 @@ from cc_multihome.model import (
     Route,
     RoutingPolicyRule,
 )
-from cc_multihome.netplan_files import NetplanFile, matched_mac
 from cc_multihome.numbers import MAIN_TABLE
 
 # The file of cloud-init's netplan renderer, in every release.

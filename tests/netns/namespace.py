@@ -31,7 +31,8 @@ from tests.lab.netns import Netns
 
 # What runs inside; its answer crosses as bytes that no line break can spoil.
 READ_KERNEL = (
-    "import base64, pickle; from cc_multihome.kernel import read_kernel;"
+    "import base64, pickle;"
+    "from cc_multihome.discover.kernel import read_kernel;"
     "print(base64.b64encode(pickle.dumps(read_kernel())).decode())"
 )
 SEND = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cc_multihome.diff import BUILT_IN_RULES, mismatches
+from cc_multihome.apply.diff import BUILT_IN_RULES, mismatches
 from cc_multihome.model import Route
 from tests.lab.netns import Netns
 from tests.netns.namespace import (

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-from cc_multihome.bind import bind_or_raise
-from cc_multihome.config import parse
+from cc_multihome.config.parse import parse
+from cc_multihome.discover.netplan_files import NetplanFile
 from cc_multihome.files import File
 from cc_multihome.model import (
     Address,
@@ -29,8 +29,8 @@ from cc_multihome.model import (
     Route,
     RoutingPolicyRule,
 )
-from cc_multihome.netplan_files import NetplanFile
-from cc_multihome.plan import build_plan
+from cc_multihome.plan.bind import bind_or_raise
+from cc_multihome.plan.build import build_plan
 
 DATA = Path(__file__).parent / "data"
 PRIVATE_MAC = "0a:93:1b:88:fa:fb"

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cc_multihome import apply, rename, resolver
+from cc_multihome.apply import host as apply
+from cc_multihome.apply import networkd, rename, resolver
+from cc_multihome.apply.verify import wait_until_converged
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
 from cc_multihome.model import Observed, Plan
 from cc_multihome.render import RUN_NETWORKD, render
-from cc_multihome.verify import wait_until_converged
 from tests.unit.builders import netplan_file, observed_of, plan
 
 RESOLVED = "systemd-resolved.service"
@@ -65,10 +66,12 @@ class FakeHost:
     def use(self, patch: pytest.MonkeyPatch) -> None:
         """Take the place of the real host."""
         patch.setattr(apply, "ROOT", self.root)
-        patch.setattr(apply, "SYSTEM_BUS", self.root)
-        for module in (apply, rename, resolver):
+        patch.setattr(networkd, "SYSTEM_BUS", self.root)
+        for module in (apply, networkd, rename, resolver):
             patch.setattr(module, "run", self.run)
         patch.setattr(rename, "if_nametoindex", self.index)
+        patch.setattr(networkd, "if_nametoindex", self.index)
+        patch.setattr(networkd, "read_link_state", lambda _: {})
         patch.setattr(apply, "read_kernel", lambda: self.kernel)
         wait = partial(
             wait_until_converged, read=lambda: self.kernel, timeout=0

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from cc_multihome.imds import read_instance
+from cc_multihome.discover.imds import read_instance
 from cc_multihome.model import Instance
 from tests.unit.imds_stub import MACS, PRIMARY, SECONDARY, TOKEN
 

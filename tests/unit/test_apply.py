@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cc_multihome import apply
+from cc_multihome.apply import host as apply
+from cc_multihome.discover.links import HostLinks
+from cc_multihome.discover.netplan_files import OVERLAY_NAME, read_own_overlay
 from cc_multihome.errors import ApplyError, RollbackError, VerifyError
 from cc_multihome.files import HEADER
-from cc_multihome.links import HostLinks
 from cc_multihome.model import Plan
-from cc_multihome.netplan_files import OVERLAY_NAME, read_own_overlay
 from cc_multihome.render import RT_TABLES
 from tests.unit.builders import link, observed_of, plan, plan_for
 from tests.unit.fake_host import NOBODYS, UNREADABLE, FakeHost
@@ -286,30 +286,3 @@ def test_restoring_an_untouched_host_reloads_nothing(
     monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
     apply.restore()
     assert host.calls == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        pytest.param("notify-reload", "reload", id="systemd 257"),
-        pytest.param("notify", "restart", id="older"),
-    ],
-)
-def test_without_d_bus_networkd_is_reached_by_systemd(
-    host: FakeHost,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-    expected: str,
-) -> None:
-    """cloud-init's first stages run before the bus."""
-    calls: list[str] = []
-
-    def run(argv: list[str], **_: object) -> str:
-        calls.append(" ".join(argv))
-        return f"Type={kind}\n" if argv[1] == "show" else ""
-
-    monkeypatch.setattr(apply, "SYSTEM_BUS", host.root / "no/bus")
-    monkeypatch.setattr(apply, "run", run)
-    apply.reload_networkd()
-    assert calls[0] == GENERATE
-    assert calls[-1] == f"systemctl {expected} systemd-networkd.service"

@@ -16,16 +16,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_multihome.bind import (
+from cc_multihome.config.parse import Config, parse
+from cc_multihome.errors import ConfigError, LinkError, Problem
+from cc_multihome.model import Eni, Instance, Link
+from cc_multihome.plan.bind import (
     Bound,
     BoundDestination,
     BoundInterface,
     bind,
     bind_or_raise,
 )
-from cc_multihome.config import Config, parse
-from cc_multihome.errors import ConfigError, LinkError, Problem
-from cc_multihome.model import Eni, Instance, Link
 
 
 def eni(number: int, *, card: int = 0, primary: bool = False) -> Eni:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from cc_multihome.checkpoint import Checkpoint
+from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.errors import ApplyError, RollbackError
 
 

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_multihome.config import (
+from cc_multihome.config.parse import (
     Config,
     InterfaceConfig,
     Parsed,

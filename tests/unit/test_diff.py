@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cc_multihome.diff import BUILT_IN_RULES, describe_rule, mismatches
+from cc_multihome.apply.diff import BUILT_IN_RULES, describe_rule, mismatches
 from cc_multihome.model import Observed, Plan, RoutingPolicyRule
 from tests.unit.builders import (
     address,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cc_multihome.discover.imds import read_instance
 from cc_multihome.errors import ImdsError
-from cc_multihome.imds import read_instance
 from tests.unit.imds_read import (
     FIRST_RECORD,
     IPV6,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from cc_multihome.discover.imds import instance_from_tree, read_instance
 from cc_multihome.errors import ImdsError
-from cc_multihome.imds import instance_from_tree, read_instance
 from tests.unit.imds_stub import MACS, PRIMARY, SECONDARY, Stub, eni_keys
 
 

@@ -15,16 +15,18 @@ import jsonschema
 import pytest
 import yaml
 
-from cc_multihome import integrate_schema, integrate_trial, schema
-from cc_multihome.cli import main
+from cc_multihome.cli.main import main
+from cc_multihome.config import schema
 from cc_multihome.errors import CommandError, IntegrationError
-from cc_multihome.integrate import CLEAN_SCRIPT, check, integrate, remove
-from cc_multihome.integrate_modules import (
+from cc_multihome.integrate import schema as integrate_schema
+from cc_multihome.integrate import trial as integrate_trial
+from cc_multihome.integrate.modules import (
     FILE_NAME,
     add_module,
     canonical_name,
     plan_module_list,
 )
+from cc_multihome.integrate.steps import CLEAN_SCRIPT, check, integrate, remove
 
 STOCK = ["seed_random", "bootcmd", "write-files", "growpart", "ssh"]
 WITH_IT = ["seed_random", "bootcmd", "write-files", "multihome", "growpart"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cc_multihome import kernel
+from cc_multihome.discover import kernel
+from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.errors import CommandError
-from cc_multihome.kernel import read_kernel
 from cc_multihome.model import Observed, Route, RoutingPolicyRule
 from tests.unit.builders import FakeRun, network, route, rule
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cc_multihome import links
-from cc_multihome.links import HostLinks, read_links
+from cc_multihome.discover import links
+from cc_multihome.discover.links import HostLinks, read_links
 from cc_multihome.model import Link
 from tests.unit.builders import FakeRun
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cc_multihome.errors import LinkError
-from cc_multihome.files import HEADER
-from cc_multihome.netplan_files import (
+from cc_multihome.discover.netplan_files import (
     OVERLAY_NAME,
     netdef_ids,
     read_netplan_files,
     read_own_overlay,
 )
+from cc_multihome.errors import LinkError
+from cc_multihome.files import HEADER
 from tests.unit.builders import PRIVATE_MAC, netplan_file
 
 ENS5 = (

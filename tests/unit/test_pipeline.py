@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cc_multihome import pipeline
+from cc_multihome.discover.links import HostLinks
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
 from cc_multihome.files import File
-from cc_multihome.links import HostLinks
 from cc_multihome.model import Instance, Plan
 from cc_multihome.pipeline import (
     configure,

@@ -23,7 +23,7 @@ from cc_multihome.numbers import (
     derived_table,
     from_priority,
 )
-from cc_multihome.plan import gateway_of
+from cc_multihome.plan.build import gateway_of
 from tests.unit.builders import (
     DESTINATIONS,
     SEED_KEY,

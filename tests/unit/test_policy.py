@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cc_multihome.model import Network, Route
-from cc_multihome.policy import (
+from cc_multihome.plan.policy import (
     Exit,
     compile_destinations,
     contains,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_multihome import rename
-from cc_multihome.checkpoint import Checkpoint
+from cc_multihome.apply import rename
+from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.rename import rename_links, rename_order
 from cc_multihome.errors import ApplyError, CommandError
-from cc_multihome.rename import rename_links, rename_order
 from tests.unit.builders import FakeRun
 
 NAMES = ("a", "b", "c", "d", "e", "mh-rename0", "mh-rename1")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cc_multihome.discover.netplan_files import OVERLAY_NAME
 from cc_multihome.files import HEADER
 from cc_multihome.model import Plan, PlannedInterface
-from cc_multihome.netplan_files import OVERLAY_NAME
 from cc_multihome.numbers import POLICY_TABLE
 from cc_multihome.render import render
 from cc_multihome.render.netplan import LAST_ID_PREFIX, overlay, shadows

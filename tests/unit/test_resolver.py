@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from cc_multihome.checkpoint import Checkpoint
-from cc_multihome.errors import ApplyError, CommandError
-from cc_multihome.files import HEADER
-from cc_multihome.model import Resolver
-from cc_multihome.resolver import (
+from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.resolver import (
     apply_resolver,
     needs_resolver,
     resolved_units,
     restore_resolver,
 )
+from cc_multihome.errors import ApplyError, CommandError
+from cc_multihome.files import HEADER
+from cc_multihome.model import Resolver
 from tests.unit.builders import address, plan
 from tests.unit.fake_host import RESOLVED, STUB, FakeHost, FakeUnit
 

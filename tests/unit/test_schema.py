@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from cc_multihome import schema
+from cc_multihome.config import schema
 from cc_multihome.errors import Problem
 
 MULTIHOME: dict[str, Any] = schema.load()["properties"]["multihome"]

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from cc_multihome.apply.verify import VERIFY_INTERVAL_S, wait_until_converged
 from cc_multihome.errors import VerifyError
 from cc_multihome.model import Observed
-from cc_multihome.verify import VERIFY_INTERVAL_S, wait_until_converged
 from tests.unit.builders import observed_of, plan_for, rule
 
 PLAN = plan_for()

@@ -158,8 +158,9 @@ def test_a_plan_that_does_not_come_about_is_taken_back(
         f" printf '[Match]\\nName=\\nName=nosuch\\n' > {folder}/99-odd.conf"
     )
     changed = (
-        "from cc_multihome import pipeline, verify;"
-        "import cc_multihome.apply as a, functools;"
+        "from cc_multihome import pipeline;"
+        "from cc_multihome.apply import verify;"
+        "import cc_multihome.apply.host as a, functools;"
         "a.wait_until_converged ="
         " functools.partial(verify.wait_until_converged, timeout=5);"
         "pipeline.configure({'interfaces': {'inside': {'device_number': 0},"

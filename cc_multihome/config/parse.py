@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from cc_multihome import checks, schema
-from cc_multihome.config_model import (
+from cc_multihome.config import checks, schema
+from cc_multihome.config.model import (
     Config,
     InterfaceConfig,
     Parsed,

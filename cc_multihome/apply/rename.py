@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from socket import if_nametoindex
 
-from cc_multihome.checkpoint import Checkpoint
+from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.errors import CommandError
 from cc_multihome.run import run
 

@@ -10,33 +10,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cc_multihome.checkpoint import Checkpoint
-from cc_multihome.diff import mismatches
-from cc_multihome.errors import ApplyError, CommandError, VerifyError
-from cc_multihome.files import File, differs, is_ours, read_text, write
-from cc_multihome.kernel import read_kernel
-from cc_multihome.links import read_links
-from cc_multihome.model import Plan
-from cc_multihome.netplan_files import (
-    DIRECTORIES,
-    netdef_ids,
-    read_own_overlay,
-)
-from cc_multihome.rename import rename_links
-from cc_multihome.render import RT_TABLES, RUN_NETPLAN, RUN_NETWORKD
-from cc_multihome.resolver import (
+from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.diff import mismatches
+from cc_multihome.apply.networkd import reload_networkd, take_up
+from cc_multihome.apply.rename import rename_links
+from cc_multihome.apply.resolver import (
     apply_resolver,
     needs_resolver,
     restore_resolver,
 )
+from cc_multihome.apply.verify import wait_until_converged
+from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.discover.links import read_links
+from cc_multihome.discover.netplan_files import (
+    DIRECTORIES,
+    netdef_ids,
+    read_own_overlay,
+)
+from cc_multihome.errors import ApplyError, CommandError, VerifyError
+from cc_multihome.files import File, differs, is_ours, read_text, write
+from cc_multihome.model import Plan
+from cc_multihome.render import RT_TABLES, RUN_NETPLAN, RUN_NETWORKD
 from cc_multihome.run import run
-from cc_multihome.verify import wait_until_converged
 
 LOG = logging.getLogger(__name__)
 
 ROOT = Path("/")
-SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
-NETWORKD = "systemd-networkd.service"
 UNDONE = "The former state was put back."
 
 
@@ -122,10 +121,9 @@ def _change_links(
         checkpoint.add("let networkd read the former files", reload_networkd)
         for file in changes.files:
             _write_undoable(file, checkpoint)
-        reload_networkd()
-    # After networkd knows files that match both names, so that it does not
-    # let go of the link in between.
-    rename_links(changes.names, checkpoint)
+        take_up(changes.names, checkpoint)
+    else:
+        rename_links(changes.names, checkpoint)
     if changes.drift:
         for line in changes.drift:
             LOG.warning("the kernel lost something: %s", line)
@@ -142,30 +140,6 @@ def _write_undoable(file: File, checkpoint: Checkpoint) -> None:
     checkpoint.add(f"put {file.path} back", lambda: write(former))
     write(file)
     LOG.info("%s %s", "wrote" if file.text else "removed", file.path)
-
-
-def reload_networkd() -> None:
-    """Let netplan write networkd's files, and networkd read them.
-
-    A reload touches only links whose files changed; `netplan apply` would
-    reconfigure every link of the host.
-    """
-    run(["netplan", "generate"])
-    run(_reload_command())
-
-
-def _reload_command() -> list[str]:
-    """Choose how to reach networkd: cloud-init's first stages have no D-Bus.
-
-    From systemd 257 on its unit is of the type notify-reload, which needs
-    only a signal. Before that a restart is all there is; that early in the
-    boot no connection is lost by it.
-    """
-    if SYSTEM_BUS.exists():
-        return ["networkctl", "reload"]
-    shown = run(["systemctl", "show", "--property=Type", NETWORKD])
-    verb = "reload" if shown.strip() == "Type=notify-reload" else "restart"
-    return ["systemctl", verb, NETWORKD]
 
 
 def validate(plan: Plan, changes: Changes) -> None:

@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from cc_multihome.diff import mismatches
+from cc_multihome.apply.diff import mismatches
+from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.errors import VerifyError
-from cc_multihome.kernel import read_kernel
 from cc_multihome.model import Observed, Plan
 
 LOG = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cc_multihome.checkpoint import Checkpoint
+from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File, differs, is_ours, read_text, write
 from cc_multihome.model import Resolver

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cc_multihome import schema
+from cc_multihome.config import schema
 from cc_multihome.errors import CommandError, IntegrationError
 from cc_multihome.files import File, read_text, write
-from cc_multihome.integrate_trial import try_out
+from cc_multihome.integrate.trial import try_out
 from cc_multihome.run import run
 
 KEY = "multihome"

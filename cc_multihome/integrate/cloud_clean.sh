@@ -5,7 +5,7 @@
 # in /run is gone with the shutdown, so the network stays up until then.
 cd /
 /usr/bin/python3 -c '
-from cc_multihome.resolver import restore_resolver
+from cc_multihome.apply.resolver import restore_resolver
 restore_resolver()
 ' || echo "cc_multihome: the former resolver could not be put back" >&2
 rm -rf /var/lib/multihome

@@ -11,19 +11,19 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cc_multihome.bound import (
+from cc_multihome.config.parse import Config, Parsed, raise_if
+from cc_multihome.config.schema import in_order
+from cc_multihome.errors import LinkError, Problem
+from cc_multihome.model import Eni, Instance, Link
+from cc_multihome.numbers import derived_table
+from cc_multihome.plan.bound import (
     Bound,
     BoundDestination,
     BoundInterface,
     kernel_name,
 )
-from cc_multihome.choose import Choice, choose, has_address
-from cc_multihome.config import Config, Parsed, raise_if
-from cc_multihome.errors import LinkError, Problem
-from cc_multihome.model import Eni, Instance, Link
-from cc_multihome.numbers import derived_table
-from cc_multihome.references import Referrer
-from cc_multihome.schema import in_order
+from cc_multihome.plan.choose import Choice, choose, has_address
+from cc_multihome.plan.references import Referrer
 
 __all__ = [
     "Bound",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cc_multihome.config_model import Config, InterfaceConfig, Selector
+from cc_multihome.config.model import Config, InterfaceConfig, Selector
 from cc_multihome.errors import Problem
 from cc_multihome.model import Eni, Instance, Link, Network
 

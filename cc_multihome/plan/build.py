@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
 
-from cc_multihome.bind import Bound, BoundInterface
-from cc_multihome.config import Config
+from cc_multihome.config.parse import Config
 from cc_multihome.errors import ConfigError, LinkError, Problem
 from cc_multihome.model import (
     Address,
@@ -39,7 +38,8 @@ from cc_multihome.numbers import (
     SUPPRESS_IFGROUP_SYSTEMD,
     from_priority,
 )
-from cc_multihome.policy import Exit, compile_destinations
+from cc_multihome.plan.bind import Bound, BoundInterface
+from cc_multihome.plan.policy import Exit, compile_destinations
 
 ANY_IPV4 = IPv4Network("0.0.0.0/0")
 # Answers on every ENI of every VPC, whatever the VPC's addresses are:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cc_multihome import integrate_schema
 from cc_multihome.errors import CommandError, IntegrationError
 from cc_multihome.files import HEADER, File, differs, read_text, write
-from cc_multihome.integrate_modules import (
+from cc_multihome.integrate import schema as integrate_schema
+from cc_multihome.integrate.modules import (
     AFTER,
     KEY,
     MODULE,
@@ -24,7 +24,7 @@ from cc_multihome.integrate_modules import (
     file_path,
     plan_module_list,
 )
-from cc_multihome.integrate_trial import try_import
+from cc_multihome.integrate.trial import try_import
 
 MAIN_CONFIG = "etc/cloud/cloud.cfg"
 CLEAN_SCRIPT = "etc/cloud/clean.d/50-multihome"

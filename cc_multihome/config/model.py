@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cc_multihome.config.schema import path_text
 from cc_multihome.errors import Problem
 from cc_multihome.model import Address, Network
-from cc_multihome.schema import path_text
 
 ResolverKind = Literal["vpc", "keep", "custom"]
 

@@ -15,9 +15,13 @@ from http.client import HTTPException
 import requests
 from urllib3.exceptions import HTTPError
 
+from cc_multihome.discover.imds_bounded import (
+    Backoff,
+    Deadline,
+    bounded_session,
+)
+from cc_multihome.discover.imds_parse import malformed, shortened
 from cc_multihome.errors import ImdsError
-from cc_multihome.imds_bounded import Backoff, Deadline, bounded_session
-from cc_multihome.imds_parse import malformed, shortened
 
 LOG = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from cc_multihome.errors import MultihomeError
 from cc_multihome.version import __version__
 
 if TYPE_CHECKING:
-    from cc_multihome.integrate import Finding
+    from cc_multihome.integrate.steps import Finding
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -96,7 +96,7 @@ def add_integrate(verbs: Verbs) -> None:
 
 def run_integrate(args: argparse.Namespace) -> int:
     """Do `multihome integrate`."""
-    from cc_multihome import integrate
+    from cc_multihome.integrate import steps as integrate
 
     root: Path = args.root.resolve()
     if args.remove:
@@ -126,7 +126,7 @@ def add_restore(verbs: Verbs) -> None:
 
 def run_restore(_args: argparse.Namespace) -> int:
     """Do `multihome restore`."""
-    from cc_multihome.apply import restore
+    from cc_multihome.apply.host import restore
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     restore()

@@ -18,10 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cc_multihome.errors import ImdsError
-from cc_multihome.imds_bounded import Backoff, Deadline
-from cc_multihome.imds_http import MetadataSession
-from cc_multihome.imds_parse import (
+from cc_multihome.discover.imds_bounded import Backoff, Deadline
+from cc_multihome.discover.imds_http import MetadataSession
+from cc_multihome.discover.imds_parse import (
     ENI_KEYS,
     MACS,
     Identity,
@@ -31,7 +30,8 @@ from cc_multihome.imds_parse import (
     parse_identity,
     parse_mac,
 )
-from cc_multihome.imds_tree import instance_from_tree
+from cc_multihome.discover.imds_tree import instance_from_tree
+from cc_multihome.errors import ImdsError
 from cc_multihome.model import Eni, Instance
 
 __all__ = ["instance_from_tree", "read_instance"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cc_multihome.imds_parse import (
+from cc_multihome.discover.imds_parse import (
     ENI_KEYS,
     MACS,
     check_together,

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cc_multihome.bound import BoundDestination, BoundInterface, kernel_name
-from cc_multihome.checks import spell
-from cc_multihome.choose import Choice, has_address
-from cc_multihome.config_model import Config, PolicyEntry
+from cc_multihome.config.checks import spell
+from cc_multihome.config.model import Config, PolicyEntry
+from cc_multihome.config.schema import closest
 from cc_multihome.errors import Problem
-from cc_multihome.schema import closest
+from cc_multihome.plan.bound import (
+    BoundDestination,
+    BoundInterface,
+    kernel_name,
+)
+from cc_multihome.plan.choose import Choice, has_address
 
 
 class Referrer:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let systemd-networkd take up what was written, links renamed on the way.
+
+In cloud-init's first stages there is no D-Bus, so networkctl does not reach
+networkd. From systemd 257 on its unit is of the type notify-reload, which
+needs only a signal. Before that a restart is all there is; that early in the
+boot no connection is lost by it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from socket import if_nametoindex
+
+from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.rename import rename_links
+from cc_multihome.discover.networkd import read_link_state
+from cc_multihome.run import run
+
+LOG = logging.getLogger(__name__)
+
+SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
+NETWORKD = "systemd-networkd.service"
+SETTLE_TIMEOUT_S = 10.0
+SETTLE_INTERVAL_S = 0.1
+# networkctl(1), the column SETUP
+BUSY_STATES = ("pending", "initialized", "configuring")
+
+
+def take_up(names: Mapping[str, str], checkpoint: Checkpoint) -> None:
+    """Let netplan and networkd read their files, then rename links.
+
+    The files must match a link by its old name and by its new one: otherwise
+    networkd lets go of the link in between. `names` maps the name now to the
+    name that it gets.
+
+    Raises:
+        CommandError: netplan, networkd or the kernel refused.
+    """
+    run(["netplan", "generate"])
+    if names and _reload_command()[1] == "restart":
+        # While networkd configures a link it must not be renamed: before
+        # Linux 6.2 it goes down for that, and networkd gives it up when a
+        # route is refused then.
+        run(["systemctl", "stop", NETWORKD])
+        rename_links(names, checkpoint)
+        run(["systemctl", "start", NETWORKD])
+        return
+    run(_reload_command())
+    if names:
+        _wait_until_settled(names)
+        rename_links(names, checkpoint)
+
+
+def reload_networkd() -> None:
+    """Let netplan write networkd's files, and networkd read them.
+
+    A reload touches only links whose files changed; `netplan apply` would
+    reconfigure every link of the host.
+    """
+    run(["netplan", "generate"])
+    run(_reload_command())
+
+
+def _reload_command() -> list[str]:
+    if SYSTEM_BUS.exists():
+        return ["networkctl", "reload"]
+    shown = run(["systemctl", "show", "--property=Type", NETWORKD])
+    verb = "reload" if shown.strip() == "Type=notify-reload" else "restart"
+    return ["systemctl", verb, NETWORKD]
+
+
+def _wait_until_settled(names: Iterable[str]) -> None:
+    """Wait until networkd is through with the links, for a bounded time."""
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while busy := [name for name in names if _is_busy(name)]:
+        if time.monotonic() > deadline:
+            LOG.info("networkd still configures %s", ", ".join(busy))
+            return
+        time.sleep(SETTLE_INTERVAL_S)
+
+
+def _is_busy(name: str) -> bool:
+    try:
+        state = read_link_state(if_nametoindex(name))
+    except OSError:
+        return False
+    return state.get("ADMIN_STATE") in BUSY_STATES

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tie the module into the installed cloud-init."""

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""networkd takes up what was written by the way that is open to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cc_multihome.apply import networkd
+from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.networkd import reload_networkd, take_up
+from cc_multihome.discover import networkd as states
+
+GENERATE = "netplan generate"
+RENAME = "rename {'ens5': 'private'}"
+NAMES = {"ens5": "private"}
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every command, and the rename, in order; there is no D-Bus."""
+    made: list[str] = []
+
+    def run(argv: list[str]) -> str:
+        made.append(" ".join(argv))
+        kind = (tmp_path / "type").read_text() if argv[1] == "show" else ""
+        return f"Type={kind}\n"
+
+    def rename_links(names: dict[str, str], _: Checkpoint) -> None:
+        made.append(f"rename {names}")
+
+    monkeypatch.setattr(networkd, "SYSTEM_BUS", tmp_path / "no-bus")
+    monkeypatch.setattr(networkd, "run", run)
+    monkeypatch.setattr(networkd, "rename_links", rename_links)
+    (tmp_path / "type").write_text("notify")
+    return made
+
+
+def acted(calls: list[str]) -> list[str]:
+    """Drop the commands that only ask."""
+    return [call for call in calls if " show " not in call]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        pytest.param("notify-reload", "reload", id="systemd 257"),
+        pytest.param("notify", "restart", id="older"),
+    ],
+)
+def test_without_d_bus_networkd_is_reached_by_systemd(
+    calls: list[str], tmp_path: Path, kind: str, expected: str
+) -> None:
+    """cloud-init's first stages run before the bus."""
+    (tmp_path / "type").write_text(kind)
+    reload_networkd()
+    assert acted(calls) == [
+        GENERATE,
+        f"systemctl {expected} systemd-networkd.service",
+    ]
+
+
+def test_an_old_networkd_stands_still_while_links_are_renamed(
+    calls: list[str],
+) -> None:
+    """Seen on Debian 12: it set the link up, or gave it up as failed."""
+    take_up(NAMES, Checkpoint())
+    assert acted(calls) == [
+        GENERATE,
+        "systemctl stop systemd-networkd.service",
+        RENAME,
+        "systemctl start systemd-networkd.service",
+    ]
+
+
+def test_an_old_networkd_is_only_restarted_where_no_name_changes(
+    calls: list[str],
+) -> None:
+    """One command, one gap."""
+    take_up({}, Checkpoint())
+    assert acted(calls)[-1] == "systemctl restart systemd-networkd.service"
+    assert RENAME not in calls
+
+
+def test_names_wait_until_networkd_is_through_with_the_links(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows files for both names by then, and keeps the link."""
+    record = tmp_path / "3"
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            record.write_text("ADMIN_STATE=configured\n")
+
+    record.write_text("# private\nADMIN_STATE=configuring\n")
+    monkeypatch.setattr(networkd, "SYSTEM_BUS", tmp_path)
+    monkeypatch.setattr(networkd, "if_nametoindex", lambda _: 3)
+    monkeypatch.setattr(states, "LINK_STATES", tmp_path)
+    monkeypatch.setattr("time.sleep", sleep)
+    take_up(NAMES, Checkpoint())
+    assert calls == [GENERATE, "networkctl reload", RENAME]
+    assert len(waits) == 2
+
+
+def test_a_link_that_networkd_never_ends_with_is_renamed_all_the_same(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verification judges, not this wait."""
+    (tmp_path / "3").write_text("ADMIN_STATE=configuring\n")
+    clock = iter(range(0, 100, 4))
+    monkeypatch.setattr(networkd, "SYSTEM_BUS", tmp_path)
+    monkeypatch.setattr(networkd, "if_nametoindex", lambda _: 3)
+    monkeypatch.setattr(states, "LINK_STATES", tmp_path)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    take_up(NAMES, Checkpoint())
+    assert calls[-1] == RENAME
