@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 
 SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
 NETWORKD = "systemd-networkd.service"
+# Any change of a link starts the service again through it.
+NETWORKD_SOCKET = "systemd-networkd.socket"
 SETTLE_TIMEOUT_S = 10.0
 SETTLE_INTERVAL_S = 0.1
 # networkctl(1), the column SETUP
@@ -45,9 +47,9 @@ def take_up(names: Mapping[str, str], checkpoint: Checkpoint) -> None:
         # While networkd configures a link it must not be renamed: before
         # Linux 6.2 it goes down for that, and networkd gives it up when a
         # route is refused then.
-        run(["systemctl", "stop", NETWORKD])
+        run(["systemctl", "stop", NETWORKD_SOCKET, NETWORKD])
         rename_links(names, checkpoint)
-        run(["systemctl", "start", NETWORKD])
+        run(["systemctl", "start", NETWORKD_SOCKET, NETWORKD])
         return
     run(_reload_command())
     if names:

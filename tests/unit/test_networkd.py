@@ -68,9 +68,9 @@ def test_an_old_networkd_stands_still_while_links_are_renamed(
     take_up(NAMES, Checkpoint())
     assert acted(calls) == [
         GENERATE,
-        "systemctl stop systemd-networkd.service",
+        "systemctl stop systemd-networkd.socket systemd-networkd.service",
         RENAME,
-        "systemctl start systemd-networkd.service",
+        "systemctl start systemd-networkd.socket systemd-networkd.service",
     ]
 
 
