@@ -49,9 +49,9 @@ def handle(
     if "multihome" not in cfg:
         log.debug("Skipping module named %s, no 'multihome' key", name)
         return
-    from cc_multihome.pipeline import configure
+    from cc_multihome.triggers import on_boot
 
-    configure(cfg["multihome"])
+    on_boot(cfg["multihome"])
 
 
 __all__ = ["__version__", "handle", "meta"]

@@ -60,6 +60,10 @@ class ApplyError(MultihomeError):
     """The host refused a change; the former state was put back."""
 
 
+class RefusedError(ApplyError):
+    """The plan was refused before anything was changed."""
+
+
 class VerifyError(ApplyError):
     """The kernel did not come to hold the plan in time."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 
 # Stands in the first line of every file that this package writes, so that it
@@ -17,11 +18,16 @@ AS_IT_IS = "surrogateescape"
 
 @dataclass(frozen=True)
 class File:
-    """A file as it shall be. `text` None: it shall not exist."""
+    """A file as it shall be. `text` None: it shall not exist.
+
+    Attributes:
+        link: it shall be a symbolic link to this, and `text` is None.
+    """
 
     path: Path
     text: str | None
     mode: int = 0o644
+    link: str | None = None
 
 
 def read_text(path: Path) -> str | None:
@@ -33,6 +39,16 @@ def read_text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors=AS_IT_IS)
     except FileNotFoundError:
         return None
+
+
+def snapshot(path: Path) -> File:
+    """Return the file as it is, a symbolic link not followed."""
+    if path.is_symlink():
+        return File(path, None, link=os.readlink(path))
+    text = read_text(path)
+    if text is None:
+        return File(path, None)
+    return File(path, text, path.stat().st_mode & 0o777)
 
 
 def is_ours(path: Path) -> bool:
@@ -57,6 +73,9 @@ def write(file: File) -> None:
     A symbolic link in its place is replaced, not followed. The temporary
     file's name does not end like one that netplan or networkd reads.
     """
+    if file.link is not None:
+        _write_link(file.path, file.link)
+        return
     if file.text is None:
         file.path.unlink(missing_ok=True)
         _remove_empty_drop_in_folder(file.path.parent)
@@ -77,6 +96,26 @@ def write(file: File) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _write_link(path: Path, target: str) -> None:
+    temporary = path.with_name(f".{path.name}.multihome")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, path)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file that only its owner reads; at once, or not."""
+    make_directory(path.parent)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    handle = os.open(path, flags, 0o600)
+    try:
+        data = f"{line}\n".encode()
+        if os.write(handle, data) != len(data):
+            raise OSError(ENOSPC, "no space left", str(path))
+    finally:
+        os.close(handle)
 
 
 def make_directory(path: Path) -> None:

@@ -1,124 +1,300 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole way: read everything, then decide, then act."""
+"""One run: decide, act, and remember what came of it.
+
+A run has a trigger: `boot` (cloud-init), `kept` (before cloud-init, from what
+was kept), `hotplug`, `refresh` (the timer), `person`, or `deadline`.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
 
-from cc_multihome.apply.host import apply_plan
-from cc_multihome.config.parse import parse
-from cc_multihome.discover.imds import read_instance
-from cc_multihome.discover.links import read_links
-from cc_multihome.discover.netplan_files import (
-    netdef_ids,
-    read_netplan_files,
-    read_own_overlay,
+from cc_multihome import state
+from cc_multihome.apply.host import Applied, apply_plan, restore
+from cc_multihome.apply.lock import only_one_run
+from cc_multihome.apply.rollback import undo_journal
+from cc_multihome.apply.verify import LevelResult
+from cc_multihome.decide import Decision, decide
+from cc_multihome.discover.imds_tree import instance_from_tree, tree_of
+from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.errors import (
+    ApplyError,
+    ConfigError,
+    ImdsError,
+    LinkError,
+    MultihomeError,
+    RefusedError,
+    RollbackError,
 )
-from cc_multihome.errors import ApplyError, ConfigError, ImdsError
-from cc_multihome.files import File, make_directory
-from cc_multihome.model import Plan
-from cc_multihome.plan.bind import bind_or_raise
-from cc_multihome.plan.build import build_plan
-from cc_multihome.render import render
-from cc_multihome.run import run
+from cc_multihome.model import Instance
+from cc_multihome.plan.as_dict import plan_as_dict
+
+__all__ = [
+    "Decision",
+    "Result",
+    "configure",
+    "decide",
+    "read_key",
+    "roll_back",
+]
 
 LOG = logging.getLogger(__name__)
 
-LOCK = Path("/run/multihome/lock")
+# Nobody waits for their outcome, and they come again by themselves.
+UNATTENDED = ("hotplug", "refresh")
+RUNTIME = (*UNATTENDED, "person")
 
 
-def configure(raw: object) -> bool:
-    """Make the host what the `multihome` key asks; say whether it changed.
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+        outcome: `applied`, `unchanged`, `refused`, `rolled_back`,
+            `rollback_failed`, `kept`, `off` or `restored` (docs/cli.md).
+        changed: whether anything on the host is other than before.
+    """
+
+    outcome: str
+    changed: bool = False
+    verification: tuple[LevelResult, ...] = ()
+
+
+def read_key() -> object:
+    """Return the configuration for a run that cloud-init has no part in.
+
+    Raises:
+        ConfigError: there is none that can be read.
+    """
+    return state.load(state.KEY)
+
+
+def configure(
+    raw: object,
+    *,
+    trigger: str = "boot",
+    prove: bool = True,
+    known: Instance | None = None,
+    because: Exception | None = None,
+) -> Result:
+    """Make the host what the `multihome` key asks.
+
+    Args:
+        known: metadata that was read before; None asks the service.
+        because: what went wrong before, for the status.
 
     Raises:
         ConfigError: the key is wrong; nothing was changed.
         MultihomeError: reading or applying failed; the host is as before.
+        RollbackError: the former state could not be put back whole.
     """
     with only_one_run():
-        decided = decide(raw)
-        if decided is None:
-            LOG.info("multihome is false: nothing is done")
-            return False
-        plan, files = decided
-        return apply_plan(plan, files)
+        run = _Run(trigger)
+        try:
+            undo_journal()
+            decision = decide(raw, known=known, runtime=trigger in RUNTIME)
+            run.decision = decision
+            result = _act(raw, decision, run, prove=prove)
+        except (MultihomeError, OSError) as err:
+            run.record(Result(_outcome_of(err)), error=err)
+            raise
+        run.record(result, error=because)
+        return result
 
 
-def decide(raw: object) -> tuple[Plan, tuple[File, ...]] | None:
-    """Read all there is to read and derive the plan. Changes nothing.
-
-    Returns None where the key says `false`.
+def end_unfinished() -> bool:
+    """Undo a run that did not end; say whether there was one.
 
     Raises:
-        ConfigError: carries every mistake, those that only show on this host
-            (a selector that matches no ENI) beside those in the text.
-        ImdsError, LinkError, CommandError: something could not be read.
+        RollbackError: the former state could not be put back whole.
     """
-    parsed = parse(raw)
-    if parsed.config is None:
-        raise ConfigError(parsed.problems)
-    if not parsed.config.enabled:
-        return None
+    with only_one_run():
+        run = _Run("deadline")
+        try:
+            if not undo_journal():
+                return False
+        except RollbackError as err:
+            run.record(Result("rollback_failed"), error=err)
+            raise
+        error = ApplyError(
+            "a run was killed or did not end in time; what it had changed"
+            " was undone"
+        )
+        run.record(Result("rolled_back", changed=True), error=error)
+        return True
+
+
+def take_away() -> Result:
+    """Take everything back, and forget it: the key is gone.
+
+    Raises:
+        MultihomeError: it could not be done.
+    """
+    with only_one_run():
+        undo_journal()
+        restore()
+        names = (state.KEY, state.KEPT, state.PREVIOUS, state.FAILED)
+        state.forget(*names)
+        state.set_active(None)
+        result = Result("restored", changed=True)
+        _Run("refresh").record(result)
+        return result
+
+
+def roll_back(trigger: str = "person") -> Result:
+    """Go back: from a run that did not end, else to the plan before the last.
+
+    Where there is no former plan, cloud-init's own networking comes back. The
+    plan that is left is not applied again by itself until something of it
+    changes.
+
+    Raises:
+        MultihomeError: it could not be done.
+    """
+    with only_one_run():
+        run = _Run(trigger)
+        try:
+            result = _go_back(run)
+        except (MultihomeError, OSError) as err:
+            run.record(Result(_outcome_of(err)), error=err)
+            raise
+        run.record(result)
+        return result
+
+
+def _go_back(run: _Run) -> Result:
+    if undo_journal():
+        return Result("rolled_back", changed=True)
+    kept, previous = state.load(state.KEPT), state.load(state.PREVIOUS)
+    if kept:
+        _remember_failed(kept["fingerprint"], "rolled back by a person")
+    if previous:
+        decision = decide(
+            previous["key"], known=instance_from_tree(previous["metadata"])
+        )
+        run.decision = decision
+        if decision is not None:
+            applied = apply_plan(decision.plan, decision.files)
+            state.save(state.KEPT, previous)
+            state.forget(state.PREVIOUS)
+            return Result("rolled_back", applied.changed, applied.verification)
+    restore()
+    state.forget(state.KEPT, state.PREVIOUS)
+    return Result("restored", changed=True)
+
+
+def _act(
+    raw: object, decision: Decision | None, run: _Run, *, prove: bool
+) -> Result:
+    if decision is None:
+        LOG.info("multihome is false: what was done is taken back")
+        restore()
+        state.forget(state.KEPT, state.PREVIOUS)
+        state.set_active(None)
+        return Result("off")
+    failed = state.load(state.FAILED) or {}
+    if (
+        run.trigger in UNATTENDED
+        and failed.get("input") == decision.fingerprint
+    ):
+        raise RefusedError(
+            "this plan was taken back before and is not tried again until"
+            " something of it changes, at the next boot, or by `multihome"
+            f" apply`. It failed at {failed['time']}: {failed['error']}"
+        )
+    applied = _apply(decision, prove=prove)
+    state.forget(state.FAILED)
+    _keep(raw, decision)
+    outcome = "applied" if applied.changed else "unchanged"
+    if run.trigger == "kept":
+        outcome = "kept"
+    return Result(outcome, applied.changed, applied.verification)
+
+
+def _apply(decision: Decision, *, prove: bool) -> Applied:
     try:
-        instance = read_instance()
-    except ImdsError:
-        if parsed.problems:
-            raise ConfigError(parsed.problems) from None
+        return apply_plan(decision.plan, decision.files, prove=prove)
+    except ApplyError as err:
+        _remember_failed(decision.fingerprint, str(err), decision)
         raise
-    files = read_netplan_files()
-    # This package's own overlay first: it keeps the id that cloud-init's
-    # file, or the kernel's name, had when the ENI was first seen.
-    host = read_links(netdef_ids((*read_own_overlay(), *files)))
-    bound = bind_or_raise(
-        parsed, instance, host.links, taken_names=host.other_names
+
+
+def _keep(raw: object, decision: Decision) -> None:
+    """Keep what was proved: as data, from which the plan comes again."""
+    kept = state.load(state.KEPT)
+    value = {
+        "fingerprint": decision.fingerprint,
+        "key": raw,
+        "metadata": tree_of(decision.instance),
+    }
+    if kept and kept["fingerprint"] != decision.fingerprint:
+        state.save(state.PREVIOUS, kept)
+    state.save(state.KEPT, value)
+
+
+def _remember_failed(
+    fingerprint: str, error: str, decision: Decision | None = None
+) -> None:
+    kernel = read_kernel()
+    state.save(
+        state.FAILED,
+        {
+            "time": _now(),
+            "input": fingerprint,
+            "error": error,
+            "plan": plan_as_dict(decision.plan) if decision else None,
+            "kernel": {
+                "addresses": sorted(f"{n} {a}" for n, a in kernel.addresses),
+                "routes": sorted(f"{n} {r}" for n, r in kernel.routes),
+                "rules": [
+                    str(rule)
+                    for rule in sorted(
+                        kernel.rules, key=lambda rule: rule.priority
+                    )
+                ],
+            },
+        },
     )
-    plan = build_plan(
-        parsed.config, bound, instance, systemd_version=read_systemd_version()
-    )
-    _log_plan(plan)
-    return plan, render(plan, files)
 
 
-def read_systemd_version() -> int:
-    """Return systemd's version number, as in 252."""
-    text = run(["networkctl", "--version"])
-    found = re.match(r"systemd (\d+)", text)
-    if not found:
-        raise ApplyError(f"networkctl --version says {text.strip()!r}")
-    return int(found[1])
+def _outcome_of(err: Exception) -> str:
+    if isinstance(err, RollbackError):
+        return "rollback_failed"
+    refused = (RefusedError, ConfigError, ImdsError, LinkError)
+    if isinstance(err, ApplyError) and not isinstance(err, refused):
+        return "rolled_back"
+    return "refused"
 
 
-def _log_plan(plan: Plan) -> None:
-    for item in plan.interfaces:
-        LOG.info(
-            "%s (%s, %s) becomes %s: table %s, %s",
-            item.ifname,
-            item.eni_id,
-            item.mac,
-            item.name,
-            item.table,
-            ", ".join(map(str, item.addresses)) or "no IPv4 address",
-        )
-    if plan.interfaces and plan.ifgroup is None:
-        LOG.warning(
-            "this systemd is older than 250 and cannot suppress routes by"
-            " interface group: replies from an ENI's address to containers"
-            " and VPNs of this host go to the VPC router"
-        )
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@contextmanager
-def only_one_run() -> Iterator[None]:
-    """Hold the one lock; a second run waits for the first.
+class _Run:
+    """What is known of the run that is going on."""
 
-    Raises:
-        OSError: the lock file cannot be made.
-    """
-    make_directory(LOCK.parent)
-    with LOCK.open("w", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    def __init__(self, trigger: str) -> None:
+        self.trigger = trigger
+        self.decision: Decision | None = None
+        self._started = time.monotonic()
+
+    def record(self, result: Result, error: Exception | None = None) -> None:
+        """Keep the status that `multihome status` shows."""
+        decision = self.decision
+        value: dict[str, Any] = {
+            "version": 1,
+            "time": _now(),
+            "trigger": self.trigger,
+            "outcome": result.outcome,
+            "error": None if error is None else str(error),
+            "instance_id": decision.instance.instance_id if decision else None,
+            "seconds": round(time.monotonic() - self._started, 3),
+            "plan": plan_as_dict(decision.plan) if decision else None,
+            "verification": [item.as_dict() for item in result.verification],
+            "input": decision.fingerprint if decision else None,
+        }
+        state.save(state.STATUS, value)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 from cc_multihome.model import Observed, Plan, Route, RoutingPolicyRule
@@ -30,6 +31,26 @@ def mismatches(plan: Plan, observed: Observed) -> tuple[str, ...]:
         *_missing_routes(plan, observed),
         *_missing_rules(plan, observed),
     )
+
+
+def lost_interfaces(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    """Return the names of the interfaces whose own part is not all there."""
+    return tuple(
+        item.name
+        for item in plan.interfaces
+        if not set(item.rules) <= observed.rules
+        or _missing_addresses(replace(plan, interfaces=(item,)), observed)
+        or _missing_routes(replace(plan, interfaces=(item,)), observed)
+    )
+
+
+def lost_built_in(
+    plan: Plan, observed: Observed
+) -> tuple[RoutingPolicyRule, ...]:
+    """Return those of the kernel's own rules that are gone."""
+    if not plan.interfaces:
+        return ()
+    return tuple(rule for rule in BUILT_IN_RULES if rule not in observed.rules)
 
 
 def _missing_addresses(plan: Plan, observed: Observed) -> tuple[str, ...]:

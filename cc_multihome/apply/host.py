@@ -10,16 +10,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cc_multihome.apply.checkpoint import Checkpoint
-from cc_multihome.apply.diff import mismatches
-from cc_multihome.apply.networkd import reload_networkd, take_up
+from cc_multihome.apply.checkpoint import JOURNAL, Checkpoint, PutFileBack
+from cc_multihome.apply.deadman import armed
+from cc_multihome.apply.diff import (
+    lost_built_in,
+    lost_interfaces,
+    mismatches,
+)
+from cc_multihome.apply.networkd import (
+    ReloadAgain,
+    reload_networkd,
+    take_up,
+)
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.apply.resolver import (
     apply_resolver,
     needs_resolver,
     restore_resolver,
 )
-from cc_multihome.apply.verify import wait_until_converged
+from cc_multihome.apply.verify import (
+    LevelResult,
+    probe_baseline,
+    require,
+    verify,
+)
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import (
@@ -27,9 +41,14 @@ from cc_multihome.discover.netplan_files import (
     netdef_ids,
     read_own_overlay,
 )
-from cc_multihome.errors import ApplyError, CommandError, VerifyError
-from cc_multihome.files import File, differs, is_ours, read_text, write
-from cc_multihome.model import Plan
+from cc_multihome.errors import (
+    ApplyError,
+    CommandError,
+    RefusedError,
+    VerifyError,
+)
+from cc_multihome.files import File, differs, is_ours, write
+from cc_multihome.model import Plan, RoutingPolicyRule
 from cc_multihome.render import RT_TABLES, RUN_NETPLAN, RUN_NETWORKD
 from cc_multihome.run import run
 
@@ -46,13 +65,17 @@ class Changes:
     Attributes:
         files: to write or (text None) to remove, by absolute path.
         names: device name now -> name that it gets.
-        drift: interfaces of which the kernel lost something.
+        drift: what the kernel lost of the plan, a line each.
+        drifted: the interfaces that this concerns.
+        built_in: the kernel's own rules that are gone.
     """
 
     files: tuple[File, ...]
     names: dict[str, str]
-    drift: tuple[str, ...]
     resolver: bool
+    drift: tuple[str, ...] = ()
+    drifted: tuple[str, ...] = ()
+    built_in: tuple[RoutingPolicyRule, ...] = ()
 
     def is_empty(self) -> bool:
         """Is the host already what the plan says?"""
@@ -70,11 +93,17 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
         if item.ifname != item.name
     }
     changed = tuple(file for file in (*files, *stale) if differs(file))
+    resolver = needs_resolver(plan.resolver)
+    if changed or names:
+        return Changes(changed, names, resolver)
+    kernel = read_kernel()
     return Changes(
-        files=changed,
-        names=names,
-        drift=() if changed or names else mismatches(plan, read_kernel()),
-        resolver=needs_resolver(plan.resolver),
+        files=(),
+        names={},
+        resolver=resolver,
+        drift=mismatches(plan, kernel),
+        drifted=lost_interfaces(plan, kernel),
+        built_in=lost_built_in(plan, kernel),
     )
 
 
@@ -88,56 +117,71 @@ def own_files() -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if is_ours(path)))
 
 
-def apply_plan(plan: Plan, rendered: Iterable[File]) -> bool:
-    """Bring the host to the plan; say whether anything had to change.
+@dataclass(frozen=True)
+class Applied:
+    """What an apply came to.
+
+    Attributes:
+        changed: whether anything had to change.
+        verification: what each level showed; () without verification.
+    """
+
+    changed: bool
+    verification: tuple[LevelResult, ...] = ()
+
+
+def apply_plan(
+    plan: Plan, rendered: Iterable[File], *, prove: bool = True
+) -> Applied:
+    """Bring the host to the plan, prove that it works, or take it back.
 
     Raises:
+        RefusedError: nothing was changed.
         ApplyError: the host is as it was before (VerifyError: the plan was
-            applied and the kernel did not come to hold it).
+            applied and did not work).
         RollbackError: the former state could not be put back whole.
     """
     changes = find_changes(plan, rendered)
     if changes.is_empty():
         LOG.info("nothing to change: the host is what the plan says")
-        return False
+        return Applied(changed=False)
     validate(plan, changes)
+    baseline = probe_baseline(plan) if prove else frozenset()
     try:
-        with Checkpoint() as checkpoint:
-            _change_links(plan, changes, checkpoint)
-            if changes.resolver:
-                apply_resolver(plan.resolver, checkpoint)
+        with armed(), Checkpoint(JOURNAL) as checkpoint:
+            _change(plan, changes, checkpoint)
+            results = verify(plan) if prove else ()
+            require(results, baseline)
     except VerifyError as err:
         raise VerifyError(f"{err}\n{UNDONE}") from err
     except (CommandError, OSError) as err:
         raise ApplyError(f"{err}\n{UNDONE}") from err
-    return True
+    return Applied(True, results)
 
 
-def _change_links(
-    plan: Plan, changes: Changes, checkpoint: Checkpoint
-) -> None:
+def _change(plan: Plan, changes: Changes, checkpoint: Checkpoint) -> None:
     if changes.files:
         # Registered first, so it runs last, when the old files are back.
-        checkpoint.add("let networkd read the former files", reload_networkd)
+        checkpoint.add(ReloadAgain())
         for file in changes.files:
             _write_undoable(file, checkpoint)
         take_up(changes.names, checkpoint)
     else:
         rename_links(changes.names, checkpoint)
-    if changes.drift:
-        for line in changes.drift:
-            LOG.warning("the kernel lost something: %s", line)
-        for item in plan.interfaces:
-            run(["networkctl", "reconfigure", item.name])
-    if plan.interfaces:
-        wait_until_converged(plan)
+    for line in changes.drift:
+        LOG.warning("the kernel lost something: %s", line)
+    for name in changes.drifted:
+        run(["networkctl", "reconfigure", name])
+    for rule in changes.built_in:
+        # networkd gives back its own rules, not the kernel's.
+        words = f"rule add priority {rule.priority} lookup {rule.table}"
+        run(["ip", "-4", *words.split()])
+    if changes.resolver:
+        apply_resolver(plan.resolver, checkpoint)
 
 
 def _write_undoable(file: File, checkpoint: Checkpoint) -> None:
-    text = read_text(file.path)
-    mode = file.path.stat().st_mode & 0o777 if text is not None else file.mode
-    former = File(file.path, text, mode)
-    checkpoint.add(f"put {file.path} back", lambda: write(former))
+    checkpoint.add(PutFileBack.of(file.path))
     write(file)
     LOG.info("%s %s", "wrote" if file.text else "removed", file.path)
 
@@ -161,13 +205,13 @@ def validate(plan: Plan, changes: Changes) -> None:
         try:
             run(["netplan", "generate", "--root-dir", str(root)])
         except CommandError as err:
-            raise ApplyError(
+            raise RefusedError(
                 f"netplan refuses it; nothing was changed: {err}"
             ) from err
         for item in plan.interfaces:
             name = f"10-netplan-{item.netdef_id}.network"
             if not (root / RUN_NETWORKD / name).exists():
-                raise ApplyError(
+                raise RefusedError(
                     f"netplan made no {name} for {item.eni_id}; nothing was"
                     " changed"
                 )

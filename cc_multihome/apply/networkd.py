@@ -12,10 +12,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from socket import if_nametoindex
 
-from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.checkpoint import Checkpoint, Undo
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.discover.networkd import read_link_state
 from cc_multihome.run import run
@@ -30,6 +31,22 @@ SETTLE_TIMEOUT_S = 10.0
 SETTLE_INTERVAL_S = 0.1
 # networkctl(1), the column SETUP
 BUSY_STATES = ("pending", "initialized", "configuring")
+
+
+@dataclass(frozen=True)
+class ReloadAgain(Undo):
+    """Let networkd read the files that were put back."""
+
+    kind = "reload"
+
+    @property
+    def label(self) -> str:
+        """What it does."""
+        return "let networkd read the former files"
+
+    def run(self) -> None:
+        """Reload it."""
+        reload_networkd()
 
 
 def take_up(names: Mapping[str, str], checkpoint: Checkpoint) -> None:

@@ -7,11 +7,11 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from itertools import count
 from socket import if_nametoindex
 
-from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.checkpoint import Checkpoint, Undo
 from cc_multihome.errors import CommandError
 from cc_multihome.run import run
 
@@ -21,6 +21,26 @@ TEMPORARY = "mh-rename"
 # networkd sets a link up a few times at most, when it configures it.
 TRIES = 8
 PAUSE_S = 0.05
+
+
+@dataclass(frozen=True)
+class RenameBack(Undo):
+    """Give a device its former name, if it came to have the new one."""
+
+    kind = "rename"
+    ifindex: int
+    new: str
+    old: str
+
+    @property
+    def label(self) -> str:
+        """What it does."""
+        return f"rename {self.new} back to {self.old}"
+
+    def run(self) -> None:
+        """Rename it; the kernel may have refused the first rename."""
+        if _ifindex_of(self.new) == self.ifindex:
+            _rename(self.new, self.old)
 
 
 def rename_order(names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -56,18 +76,10 @@ def rename_links(names: Mapping[str, str], checkpoint: Checkpoint) -> None:
     """
     for old, new in rename_order(names):
         ifindex = _ifindex_of(old)
-        checkpoint.add(
-            f"rename {new} back to {old}",
-            partial(_rename_back, ifindex, new, old),
-        )
+        if ifindex is not None:
+            checkpoint.add(RenameBack(ifindex, new, old))
         _rename(old, new)
         LOG.info("renamed %s to %s", old, new)
-
-
-def _rename_back(ifindex: int | None, new: str, old: str) -> None:
-    """Undo a rename, if it came to that: the kernel may have refused it."""
-    if ifindex is not None and _ifindex_of(new) == ifindex:
-        _rename(new, old)
 
 
 def _ifindex_of(name: str) -> int | None:

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
 from cc_multihome.errors import CommandError
-from cc_multihome.files import File, differs, is_ours, read_text, write
+from cc_multihome.files import (
+    File,
+    differs,
+    is_ours,
+    read_text,
+    snapshot,
+    write,
+)
 from cc_multihome.model import Resolver
 from cc_multihome.render.resolv_conf import resolv_conf
 from cc_multihome.run import run
@@ -43,6 +49,32 @@ class Unit:
     enabled: bool
 
 
+@dataclass(frozen=True)
+class PutUnitsBack(Undo):
+    """Bring units to what they were: a dict of Unit's fields each."""
+
+    kind = "units"
+    units: list[dict[str, Any]]
+
+    @property
+    def label(self) -> str:
+        """What it does."""
+        names = ", ".join(unit["name"] for unit in self.units)
+        return f"put {names or 'no unit'} back"
+
+    def run(self) -> None:
+        """Enable and start, or disable and stop, what differs."""
+        now = {unit.name: unit for unit in resolved_units()}
+        for former in (Unit(**fields) for fields in self.units):
+            unit = now.get(former.name, former)
+            if former.enabled != unit.enabled:
+                verb = "enable" if former.enabled else "disable"
+                run(["systemctl", verb, former.name])
+            if former.active != unit.active:
+                verb = "start" if former.active else "stop"
+                run(["systemctl", verb, former.name])
+
+
 def needs_resolver(resolver: Resolver) -> bool:
     """Would `apply_resolver` change anything?"""
     if not resolver.nameservers:
@@ -59,16 +91,16 @@ def apply_resolver(resolver: Resolver, checkpoint: Checkpoint) -> None:
         CommandError: systemd refused.
         OSError: a file could not be written.
     """
+    units = resolved_units()
+    checkpoint.add(PutUnitsBack([vars(unit) for unit in units]))
+    checkpoint.add(PutFileBack.of(RESOLV_CONF))
+    checkpoint.add(PutFileBack.of(FORMER_STATE))
     if not resolver.nameservers:
         restore_resolver()
         return
-    units = resolved_units()
-    before = _former_state(units)
     if not FORMER_STATE.exists():
+        before = _former_state(units)
         write(File(FORMER_STATE, json.dumps(before, indent=1) + "\n"))
-        checkpoint.add("put the resolver back", restore_resolver)
-    else:
-        checkpoint.add("put the resolver back", lambda: _put_back(before))
     write(_wanted(resolver))
     names = [unit.name for unit in units if unit.active or unit.enabled]
     if names:
@@ -88,19 +120,13 @@ def restore_resolver() -> None:
     text = read_text(FORMER_STATE)
     if text is None:
         return
-    _put_back(json.loads(text))
+    state = json.loads(text)
+    if is_ours(RESOLV_CONF):
+        former = state["resolv_conf"]
+        write(File(RESOLV_CONF, former.get("text"), link=former.get("link")))
+    PutUnitsBack(state["units"]).run()
     FORMER_STATE.unlink()
     LOG.info("resolver: the former one is back")
-
-
-def _put_back(state: dict[str, Any]) -> None:
-    if is_ours(RESOLV_CONF):
-        _restore_resolv_conf(state["resolv_conf"])
-    for unit in state["units"]:
-        if unit["enabled"]:
-            run(["systemctl", "enable", unit["name"]])
-        if unit["active"]:
-            run(["systemctl", "start", unit["name"]])
 
 
 def resolved_units() -> tuple[Unit, ...]:
@@ -136,18 +162,6 @@ def _wanted(resolver: Resolver) -> File:
 
 
 def _former_state(units: tuple[Unit, ...]) -> dict[str, Any]:
-    if RESOLV_CONF.is_symlink():
-        file: dict[str, Any] = {"link": os.readlink(RESOLV_CONF)}
-    else:
-        file = {"text": read_text(RESOLV_CONF)}
+    former = snapshot(RESOLV_CONF)
+    file = {"link": former.link} if former.link else {"text": former.text}
     return {"resolv_conf": file, "units": [vars(unit) for unit in units]}
-
-
-def _restore_resolv_conf(former: dict[str, Any]) -> None:
-    if "link" not in former:
-        write(File(RESOLV_CONF, former["text"]))
-        return
-    temporary = RESOLV_CONF.with_name(".resolv.conf.multihome")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(former["link"])
-    os.replace(temporary, RESOLV_CONF)

@@ -50,6 +50,45 @@ def instance_from_tree(tree: Mapping[str, Any]) -> Instance:
     )
 
 
+def tree_of(instance: Instance) -> dict[str, Any]:
+    """Write the tree from which `instance_from_tree` makes the instance."""
+    primary = next(eni for eni in instance.enis if eni.is_primary)
+    return {
+        "mac": primary.mac,
+        "instance-id": instance.instance_id,
+        "local-hostname": f"host.{' '.join(instance.search)}".rstrip("."),
+        "network": {
+            "interfaces": {
+                "macs": {eni.mac: _node_of_eni(eni) for eni in instance.enis}
+            }
+        },
+    }
+
+
+def _node_of_eni(eni: Eni) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "device-number": eni.device_number,
+        "network-card": eni.network_card,
+        "interface-id": eni.eni_id,
+        "subnet-id": eni.subnet_id,
+        "local-ipv4s": eni.local_ipv4s,
+        "subnet-ipv4-cidr-block": eni.subnet_ipv4s,
+        "vpc-ipv4-cidr-blocks": eni.vpc_ipv4s,
+        "ipv4-prefix": eni.ipv4_prefixes,
+        "ipv6s": eni.ipv6s,
+        "subnet-ipv6-cidr-blocks": eni.subnet_ipv6s,
+        "vpc-ipv6-cidr-blocks": eni.vpc_ipv6s,
+        "ipv6-prefix": eni.ipv6_prefixes,
+    }
+    return {
+        key: [str(each) for each in value]
+        if isinstance(value, tuple)
+        else value
+        for key, value in values.items()
+        if value not in ((), "")
+    }
+
+
 def _eni_of_node(name: Any, keys: Any, primary_mac: str) -> Eni:
     mac = parse_mac(MACS, str(name))
     if not isinstance(keys, Mapping):

@@ -22,7 +22,7 @@ from cc_multihome.plan.bound import (
     BoundInterface,
     kernel_name,
 )
-from cc_multihome.plan.choose import Choice, choose, has_address
+from cc_multihome.plan.choose import Choice, choose, has_address, matches
 from cc_multihome.plan.references import Referrer
 
 __all__ = [
@@ -59,6 +59,24 @@ def bind_or_raise(
         raise
     raise_if(parsed.problems + bound.problems)
     return bound
+
+
+def without_detached(parsed: Parsed, instance: Instance) -> Parsed:
+    """Leave out entries that select no ENI, as of one that was detached.
+
+    What refers to such an interface is left in and then is a mistake: where
+    its traffic should go is not for this package to say.
+    """
+    if parsed.config is None:
+        return parsed
+    kept = tuple(
+        entry
+        for entry in parsed.config.interfaces
+        if any(matches(entry.selector, eni) for eni in instance.enis)
+    )
+    for entry in set(parsed.config.interfaces) - set(kept):
+        LOG.info("%s has no ENI now: left out", entry.path)
+    return replace(parsed, config=replace(parsed.config, interfaces=kept))
 
 
 def bind(

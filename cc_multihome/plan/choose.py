@@ -49,7 +49,7 @@ def choose(
 def _select(
     entry: InterfaceConfig, enis: tuple[Eni, ...], problems: list[Problem]
 ) -> Eni | None:
-    matching = [eni for eni in enis if _matches(entry.selector, eni)]
+    matching = [eni for eni in enis if matches(entry.selector, eni)]
     # An EFA-only interface beside an ENI on one card is hardly ever meant.
     matching = [eni for eni in matching if has_address(eni)] or matching
     if len(matching) == 1:
@@ -72,7 +72,8 @@ def _selector_problem(entry: InterfaceConfig, expected: str) -> Problem:
     return Problem(entry.path, f"{{{entry.selector.describe()}}}", expected)
 
 
-def _matches(selector: Selector, eni: Eni) -> bool:
+def matches(selector: Selector, eni: Eni) -> bool:
+    """Say whether all the fields that are given fit the ENI."""
     subnets: tuple[Network, ...] = (*eni.subnet_ipv4s, *eni.subnet_ipv6s)
     pairs = (
         (selector.device_number, eni.device_number),

@@ -7,16 +7,16 @@ resolver.py can tell. What it does is what was seen on real ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cc_multihome.apply import deadman, networkd, rename, resolver, verify
 from cc_multihome.apply import host as apply
-from cc_multihome.apply import networkd, rename, resolver
+from cc_multihome.apply.probes import Probe
 from cc_multihome.apply.verify import wait_until_converged
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
@@ -24,6 +24,7 @@ from cc_multihome.model import Observed, Plan
 from cc_multihome.render import RUN_NETWORKD, render
 from tests.unit.builders import netplan_file, observed_of, plan
 
+TIMER = f"{deadman.UNIT}.timer"
 RESOLVED = "systemd-resolved.service"
 NOBODYS = plan()
 CLOUD_INIT = "etc/netplan/50-cloud-init.yaml"
@@ -50,6 +51,8 @@ class FakeHost:
         failing: how a command begins -> how often it still fails; a
             dollar sign stands for its end.
         calls: every command, in order.
+        silent: labels of probes that get no answer.
+        armed: whether the timer that would undo it all runs.
     """
 
     def __init__(self, root: Path, wanted: Plan) -> None:
@@ -60,6 +63,8 @@ class FakeHost:
         self.links = [item.ifname for item in wanted.interfaces]
         self.failing: dict[str, int] = {}
         self.calls: list[str] = []
+        self.silent: set[str] = set()
+        self.armed = False
         self.put(CLOUD_INIT, CLOUD_INIT_TEXT)
         (root / "etc/resolv.conf").symlink_to(STUB)
 
@@ -73,12 +78,24 @@ class FakeHost:
         patch.setattr(networkd, "if_nametoindex", self.index)
         patch.setattr(networkd, "read_link_state", lambda _: {})
         patch.setattr(apply, "read_kernel", lambda: self.kernel)
-        wait = partial(
-            wait_until_converged, read=lambda: self.kernel, timeout=0
-        )
-        patch.setattr(apply, "wait_until_converged", wait)
+
+        def wait(wanted: Plan, timeout: float) -> None:
+            assert timeout > 0
+            wait_until_converged(wanted, read=lambda: self.kernel, timeout=0)
+
+        patch.setattr(verify, "wait_until_converged", wait)
+        patch.setattr(verify, "_link_state", lambda _: {})
+        patch.setattr(verify, "ask_all", self.ask_all)
+        patch.setattr(deadman, "run", self.run)
+        patch.setattr(apply, "JOURNAL", self.root / "run/multihome/journal")
         patch.setattr(resolver, "RESOLV_CONF", self.root / "etc/resolv.conf")
         patch.setattr(resolver, "FORMER_STATE", self.root / "var/state.json")
+
+    def ask_all(
+        self, probes: Iterable[Probe], timeout: float
+    ) -> dict[str, bool]:
+        """Answer all that is not in `silent`."""
+        return {each.label: each.label not in self.silent for each in probes}
 
     def put(self, name: str, text: str) -> Path:
         """Write a file."""
@@ -96,7 +113,7 @@ class FakeHost:
 
     def apply(self) -> bool:
         """Apply the plan."""
-        return apply.apply_plan(self.plan, self.rendered())
+        return apply.apply_plan(self.plan, self.rendered()).changed
 
     def tree(self) -> dict[str, str]:
         """Map each file to its mode and text, each link to its target."""
@@ -135,6 +152,8 @@ class FakeHost:
             self._rename(argv[4], argv[6])
         elif argv[0] == "networkctl":
             self._reload()
+        elif argv[0] == "systemd-run":
+            self.armed = True
         elif argv[0] == "systemctl":
             return self._systemctl(list(argv[1:]))
         return ""
@@ -164,6 +183,9 @@ class FakeHost:
         verb, names = words[0], [it for it in words[1:] if it[0] != "-"]
         if verb == "show":
             return self._show(names[0])
+        if names == [TIMER]:
+            self.armed = False
+            return ""
         for name in names:
             unit = self.units[name]
             if verb in ("enable", "disable"):

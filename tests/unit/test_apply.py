@@ -4,24 +4,36 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cc_multihome.apply import checkpoint, verify
 from cc_multihome.apply import host as apply
+from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.diff import BUILT_IN_RULES
+from cc_multihome.apply.probes import Probe, probes_of
+from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.discover.netplan_files import OVERLAY_NAME, read_own_overlay
-from cc_multihome.errors import ApplyError, RollbackError, VerifyError
+from cc_multihome.errors import (
+    ApplyError,
+    RefusedError,
+    RollbackError,
+    VerifyError,
+)
 from cc_multihome.files import HEADER
 from cc_multihome.model import Plan
 from cc_multihome.render import RT_TABLES
 from tests.unit.builders import link, observed_of, plan, plan_for
-from tests.unit.fake_host import NOBODYS, UNREADABLE, FakeHost
+from tests.unit.fake_host import NOBODYS, TIMER, UNREADABLE, FakeHost
 
 OVERLAY = f"run/netplan/{OVERLAY_NAME}"
 GENERATE = "netplan generate"
 RELOAD = "networkctl reload"
+NAMES = {item.mac: item.ifname for item in plan_for().interfaces}
 
 
 @pytest.fixture
@@ -57,12 +69,16 @@ def test_the_steps_come_in_the_order_that_keeps_the_links(
     steps = [call for call in host.calls if "systemctl show" not in call]
     scratch = steps.pop(0)
     assert scratch.startswith(f"{GENERATE} --root-dir ")
+    disarm, arm = steps.pop(0), steps.pop(0)
+    assert disarm == f"systemctl stop {TIMER}"
+    assert arm.startswith("systemd-run ")
     assert steps == [
         GENERATE,
         RELOAD,
         "ip link set dev ens5 name private",
         "ip link set dev ens6 name public",
         "systemctl disable --now systemd-resolved.service",
+        disarm,
     ]
 
 
@@ -182,7 +198,114 @@ def test_networkd_reads_the_former_files_last(host: FakeHost) -> None:
     host.heeds = False
     with pytest.raises(VerifyError):
         host.apply()
-    assert host.calls[-2:] == [GENERATE, RELOAD]
+    assert host.calls[-3:] == [GENERATE, RELOAD, f"systemctl stop {TIMER}"]
+
+
+def test_without_the_timer_nothing_is_changed(host: FakeHost) -> None:
+    """Nobody would undo it if this process were killed."""
+    before = host.state()
+    host.failing = {"systemd-run": 1}
+    with pytest.raises(RefusedError, match="timer"):
+        host.apply()
+    assert host.state() == before
+    assert RELOAD not in host.calls
+
+
+def test_the_timer_and_the_journal_stay_when_the_process_is_killed(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They undo it then, to what was there before."""
+
+    class Killed(BaseException):
+        """Stands for SIGKILL: nothing else of the process runs."""
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    journal = host.root / "run/multihome/journal"
+    before, kept = host.state(), ""
+    monkeypatch.setattr(apply, "apply_resolver", kill)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "undo_all", lambda _: [])
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            host.apply()
+        kept = journal.read_text()
+    assert host.state() != before
+    journal.write_text(kept)
+    assert undo_journal(journal)
+    assert host.state() == before
+
+
+@pytest.mark.parametrize("label", ["gateway 10.224.186.1", "IMDS, bound"])
+def test_what_worked_before_and_not_after_is_taken_back(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    """The kernel holds the plan, and it does not work."""
+    before = host.state()
+
+    def ask_all(probes: Iterable[Probe], timeout: float) -> dict[str, bool]:
+        after = "public" in host.links
+        return {
+            item.label: not (after and item.label.startswith(label))
+            for item in probes
+        }
+
+    monkeypatch.setattr(verify, "ask_all", ask_all)
+    with pytest.raises(VerifyError, match=label):
+        host.apply()
+    assert host.state() == before
+
+
+def test_what_did_not_work_before_is_told_and_not_held_against_the_change(
+    host: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Taking it back would mend nothing: a gateway that is down, say."""
+    probes = probes_of(host.plan, NAMES)
+    host.silent = {probes[0].label}
+    done = apply.apply_plan(host.plan, host.rendered())
+    assert done.changed
+    states = {item.level: item.state for item in done.verification}
+    assert states == {
+        "kernel": "ok",
+        "neighbours": "failed",
+        "services": "ok",
+    }
+    assert "nor did it before" in caplog.text
+
+
+def test_without_proof_nothing_is_asked(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`multihome apply --no-verify`."""
+
+    def never(*_: object) -> dict[str, bool]:
+        raise AssertionError
+
+    host.heeds = False
+    monkeypatch.setattr(verify, "ask_all", never)
+    done = apply.apply_plan(host.plan, host.rendered(), prove=False)
+    assert done == apply.Applied(changed=True)
+
+
+def test_only_the_interface_that_lost_something_is_touched(
+    host: FakeHost,
+) -> None:
+    """And the kernel's own rules come back by themselves."""
+    host.apply()
+    host.calls.clear()
+    second = host.plan.interfaces[1]
+    lost = {second.rules[-1], BUILT_IN_RULES[1]}
+    host.kernel = replace(host.kernel, rules=host.kernel.rules - lost)
+    again = renamed(host.plan)
+    changes = apply.find_changes(again, host.rendered())
+    assert changes.drifted == (second.name,)
+    assert changes.built_in == (BUILT_IN_RULES[1],)
+    apply._change(again, changes, Checkpoint())
+    assert host.calls[-2:] == [
+        f"networkctl reconfigure {second.name}",
+        "ip -4 rule add priority 32766 lookup 254",
+    ]
 
 
 def test_a_rollback_that_fails_says_so(host: FakeHost) -> None:

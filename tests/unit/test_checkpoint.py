@@ -3,10 +3,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
+from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.errors import ApplyError, RollbackError
+
+
+class Step(Undo):
+    """A step that notes when it is undone."""
+
+    kind = "step"
+
+    def __init__(self, label: str, steps: Steps) -> None:
+        self.name, self.steps = label, steps
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return self.name
+
+    def run(self) -> None:
+        """Undo it."""
+        self.steps.undo(self.name)
 
 
 class Steps:
@@ -26,7 +47,7 @@ class Steps:
         """Take steps in a checkpoint, then fail or not."""
         with Checkpoint() as checkpoint:
             for label in labels:
-                checkpoint.add(label, lambda label=label: self.undo(label))  # type: ignore[misc]
+                checkpoint.add(Step(label, self))
             if error is not None:
                 raise error
 
@@ -87,6 +108,64 @@ def test_a_step_registered_before_it_fails_is_undone() -> None:
     """Half of it may have been done."""
     steps = Steps()
     with pytest.raises(ApplyError), Checkpoint() as checkpoint:
-        checkpoint.add("half", lambda: steps.undo("half"))
+        checkpoint.add(Step("half", steps))
         raise ApplyError("half-way")
     assert steps.undone == ["half"]
+
+
+def test_the_journal_knows_each_step_before_it_is_taken(
+    tmp_path: Path,
+) -> None:
+    """Another process undoes it when this one is killed."""
+    journal, file = tmp_path / "run" / "journal", tmp_path / "file"
+    file.write_text("before\udcff", "utf-8", "surrogateescape")
+    with Checkpoint(journal) as checkpoint:
+        checkpoint.add(PutFileBack.of(file))
+        file.write_text("after")
+        assert journal.stat().st_mode & 0o777 == 0o600
+        kept = journal.read_text()
+        assert undo_journal(journal)
+        assert file.read_bytes() == b"before\xff"
+        assert not journal.exists()
+        journal.write_text(kept)
+    assert not journal.exists()
+
+
+def test_a_journal_cut_short_undoes_what_was_taken(tmp_path: Path) -> None:
+    """The step of a line that was not finished was never taken."""
+    journal, file = tmp_path / "journal", tmp_path / "file"
+    with Checkpoint(journal) as checkpoint:
+        checkpoint.add(PutFileBack.of(file))
+        text = journal.read_text()
+    file.write_text("new")
+    journal.write_text(text + text[: len(text) // 2])
+    assert undo_journal(journal)
+    assert not file.exists()
+
+
+def test_without_a_journal_there_is_nothing_to_undo(tmp_path: Path) -> None:
+    """Every run asks."""
+    assert not undo_journal(tmp_path / "journal")
+
+
+def test_a_journal_that_cannot_be_written_lets_no_step_be_taken(
+    tmp_path: Path,
+) -> None:
+    """/run is full, say."""
+    (tmp_path / "journal").mkdir()
+    with Checkpoint() as checkpoint:
+        checkpoint._journal = tmp_path / "journal"
+        with pytest.raises(OSError):
+            checkpoint.add(PutFileBack.of(tmp_path / "file"))
+        checkpoint._journal = None
+
+
+def test_a_symbolic_link_comes_back_as_one(tmp_path: Path) -> None:
+    """resolv.conf is one, at first."""
+    path = tmp_path / "resolv.conf"
+    path.symlink_to("../stub")
+    undo = PutFileBack.of(path)
+    path.unlink()
+    path.write_text("ours")
+    undo.run()
+    assert str(path.readlink()) == "../stub"

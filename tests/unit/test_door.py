@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import cc_multihome
-from cc_multihome import handle, meta, pipeline
+from cc_multihome import handle, meta, triggers
 from cc_multihome.errors import ConfigError
 from tests.lab.host import REPO
 
@@ -26,9 +26,9 @@ LOADED = (
 
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What configure() was called with."""
+    """What on_boot() was called with."""
     calls: list[object] = []
-    monkeypatch.setattr(pipeline, "configure", calls.append)
+    monkeypatch.setattr(triggers, "on_boot", calls.append)
     return calls
 
 
@@ -94,7 +94,7 @@ def test_an_error_goes_on_to_cloud_init(
     def fail(_: object) -> None:
         raise ConfigError(())
 
-    monkeypatch.setattr(pipeline, "configure", fail)
+    monkeypatch.setattr(triggers, "on_boot", fail)
     with pytest.raises(ConfigError):
         handle("multihome", {"multihome": {}}, None, None, [])
 

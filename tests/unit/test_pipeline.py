@@ -1,83 +1,98 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything is read, then decided, then done; or nothing is."""
+"""A run tells the truth about itself, and does not repeat a failure."""
 
 from __future__ import annotations
 
-import fcntl
-import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cc_multihome import pipeline
-from cc_multihome.discover.links import HostLinks
-from cc_multihome.errors import ApplyError, ConfigError, ImdsError
-from cc_multihome.files import File
-from cc_multihome.model import Instance, Plan
+from cc_multihome import pipeline, state
+from cc_multihome.apply import lock
+from cc_multihome.apply.host import Applied
+from cc_multihome.apply.lock import holder
+from cc_multihome.apply.verify import LevelResult
+from cc_multihome.decide import Decision
+from cc_multihome.errors import (
+    ApplyError,
+    ConfigError,
+    ImdsError,
+    Problem,
+    RefusedError,
+    RollbackError,
+    VerifyError,
+)
+from cc_multihome.files import File, write
+from cc_multihome.model import Instance, Observed
 from cc_multihome.pipeline import (
     configure,
-    decide,
-    only_one_run,
-    read_systemd_version,
+    end_unfinished,
+    roll_back,
+    take_away,
 )
-from tests.unit.builders import (
-    PRIVATE_MAC,
-    SEED_KEY,
-    FakeRun,
-    instance,
-    links_of,
-    netplan_file,
-    plan_for,
-)
+from tests.unit.builders import instance, observed_of, plan_for
 
-SEED_FILE = netplan_file(
-    "50-cloud-init.yaml", {"ens5": {"match": {"macaddress": PRIVATE_MAC}}}
-)
+OK = (LevelResult("kernel", "ok"),)
 
 
 class World:
-    """What decide() reads, and what configure() did.
+    """A host that is what it is told, or fails as it is told.
 
     Attributes:
-        applied: the plans that were to be applied.
-        asked: how often the metadata service was.
-        netdef_ids: what the links were read with.
+        fingerprint: of the next decision; None: the key says false.
+        error: what applying raises.
+        done: what was done, in order.
+        unfinished: whether a journal is there.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.applied: list[Plan] = []
-        self.asked = 0
+        self.fingerprint: str | None = "one"
         self.error: Exception | None = None
-        self.host = instance()
-        self.netdef_ids: dict[str, str] = {}
-        self.others: frozenset[str] = frozenset()
-        self.version = FakeRun(networkctl="systemd 257 (257.7-1)\n+PAM\n")
-        self.lock = folder / "run" / "lock"
-        patch.setattr(pipeline, "LOCK", self.lock)
-        patch.setattr(pipeline, "read_instance", self.read_instance)
-        patch.setattr(pipeline, "read_links", self.read_links)
-        patch.setattr(pipeline, "read_netplan_files", lambda: (SEED_FILE,))
-        patch.setattr(pipeline, "read_own_overlay", lambda: ())
-        patch.setattr(pipeline, "run", self.version)
+        self.changed = True
+        self.unfinished = False
+        self.done: list[str] = []
+        patch.setattr(state, "STATE", folder / "var")
+        patch.setattr(state, "RUN", folder / "run")
+        patch.setattr(lock, "LOCK", folder / "run" / "lock")
+        patch.setattr(pipeline, "decide", self.decide)
         patch.setattr(pipeline, "apply_plan", self.apply_plan)
+        patch.setattr(pipeline, "restore", self.restore)
+        patch.setattr(pipeline, "undo_journal", self.undo_journal)
+        patch.setattr(pipeline, "read_kernel", self.read_kernel)
 
-    def read_instance(self) -> Instance:
-        """Ask the metadata service."""
-        self.asked += 1
+    def decide(
+        self, raw: Any, *, known: Instance | None = None, runtime: bool = False
+    ) -> Decision | None:
+        """Plan the seed under the fingerprint that was set, or the key's."""
+        if self.fingerprint is None:
+            return None
+        name = raw.get("name", self.fingerprint)
+        return Decision(plan_for(), (), known or instance(), name)
+
+    def apply_plan(self, *_: object, prove: bool = True) -> Applied:
+        """Apply, under the lock."""
+        assert holder() is not None
+        self.done.append("apply")
         if self.error:
             raise self.error
-        return self.host
+        return Applied(self.changed, OK if prove else ())
 
-    def read_links(self, ids: dict[str, str]) -> HostLinks:
-        """Read the devices."""
-        self.netdef_ids = ids
-        return HostLinks(links_of(self.host), self.others)
+    def restore(self) -> None:
+        """Take everything back."""
+        self.done.append("restore")
 
-    def apply_plan(self, plan: Plan, _: tuple[File, ...]) -> bool:
-        """Note the plan; the lock must be held."""
-        assert is_locked(self.lock)
-        self.applied.append(plan)
-        return True
+    def undo_journal(self) -> bool:
+        """Undo what a run that was killed has left."""
+        unfinished, self.unfinished = self.unfinished, False
+        if unfinished:
+            self.done.append("undo")
+        return unfinished
+
+    def read_kernel(self) -> Observed:
+        """Read the kernel."""
+        return observed_of(plan_for())
 
 
 @pytest.fixture
@@ -86,163 +101,215 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     return World(monkeypatch, tmp_path)
 
 
-def is_locked(path: Path) -> bool:
-    """Say whether somebody holds the lock."""
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+def status() -> dict[str, Any]:
+    """Return the status, which is there."""
+    found = state.read_status()
+    assert found is not None
+    return found
 
 
-def test_the_seeds_key_is_planned_and_applied(world: World) -> None:
-    """Under the lock."""
-    assert configure(SEED_KEY)
-    assert world.applied == [plan_for()]
-    assert not is_locked(world.lock)
+def test_what_was_done_is_told(world: World) -> None:
+    """When, why, what, for whom, and what proved it."""
+    assert configure({}, trigger="boot").outcome == "applied"
+    told = status()
+    assert told["outcome"] == "applied"
+    assert told["trigger"] == "boot"
+    assert told["instance_id"] == instance().instance_id
+    assert told["plan"]["interfaces"][0]["mac"] == instance().enis[0].mac
+    assert told["verification"] == [
+        {"level": "kernel", "state": "ok", "seconds": 0.0, "details": []}
+    ]
+    assert (told["error"], told["failed"]) == (None, None)
 
 
-def test_the_files_fit_the_plan(world: World) -> None:
-    """cloud-init's file is among those that are shadowed."""
-    decided = decide(SEED_KEY)
-    assert decided is not None
-    names = {file.path.name for file in decided[1]}
-    assert {"50-cloud-init.yaml", "55-multihome.yaml"} <= names
-
-
-def test_links_are_read_with_the_ids_of_netplans_files(world: World) -> None:
-    """A netdef keeps the id that cloud-init gave it."""
-    decide(SEED_KEY)
-    assert world.netdef_ids == {PRIVATE_MAC: "ens5"}
-
-
-def test_the_own_overlays_ids_go_first(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They are those that the host was first seen with."""
-    match = {"match": {"macaddress": PRIVATE_MAC}}
-    own = netplan_file("55-multihome.yaml", {"first": match})
-    monkeypatch.setattr(pipeline, "read_own_overlay", lambda: (own,))
-    decide(SEED_KEY)
-    assert world.netdef_ids == {PRIVATE_MAC: "first"}
-
-
-def test_false_does_nothing_and_asks_nobody(world: World) -> None:
-    """The module is switched off."""
-    assert configure(False) is False
-    assert (world.applied, world.asked) == ([], 0)
-
-
-def test_a_wrong_key_applies_nothing(world: World) -> None:
-    """All its mistakes at once, those of this host among them."""
-    key = {
-        **SEED_KEY,
-        "default": "nowhere",
-        "policy": [{"to": "10.0.0.1/8", "via": "private"}],
-    }
-    with pytest.raises(ConfigError) as caught:
-        configure(key)
-    paths = [problem.path for problem in caught.value.problems]
-    assert "multihome.default" in paths
-    assert any(path.startswith("multihome.policy[0].to") for path in paths)
-    assert world.applied == []
-
-
-def test_a_key_that_is_no_mapping_asks_nobody(world: World) -> None:
-    """There is nothing to bind."""
-    with pytest.raises(ConfigError):
-        configure(["a list"])
-    assert (world.applied, world.asked) == ([], 0)
-
-
-def test_a_name_of_another_device_is_refused(world: World) -> None:
-    """The kernel would refuse it half-way."""
-    world.others = frozenset({"private"})
-    with pytest.raises(ConfigError, match=r"interfaces\.private"):
-        configure(SEED_KEY)
-
-
-def test_without_metadata_nothing_is_applied(world: World) -> None:
-    """An error is never an empty answer."""
-    world.error = ImdsError("no answer")
-    with pytest.raises(ImdsError, match="no answer"):
-        configure(SEED_KEY)
-    assert world.applied == []
-    assert not is_locked(world.lock)
-
-
-def test_without_metadata_mistakes_of_the_key_are_still_told(
-    world: World,
-) -> None:
-    """The person can mend those."""
-    world.error = ImdsError("no answer")
-    with pytest.raises(ConfigError, match=r"policy\[0\]\.to"):
-        configure({"policy": [{"to": "10.0.0.1/8", "via": "ens5"}]})
-
-
-def test_an_old_systemd_is_told_in_the_log(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What does not work then, too."""
-    world.version.outputs = {"networkctl": "systemd 249 (249.11)\n"}
-    with caplog.at_level(logging.WARNING):
-        configure(SEED_KEY)
-    assert world.applied[0].ifgroup is None
-    assert "older than 250" in caplog.text
-    assert "containers" in caplog.text
+def test_a_host_that_is_right_is_unchanged(world: World) -> None:
+    """And the status says so."""
+    world.changed = False
+    result = configure({}, trigger="refresh")
+    assert (result.outcome, result.changed) == ("unchanged", False)
+    assert status()["outcome"] == "unchanged"
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("error", "outcome"),
     [
-        pytest.param("systemd 252 (252.39-1~deb12u1)\n+PAM", 252, id="12"),
-        pytest.param("systemd 257 (257.7-1)\n", 257, id="13"),
-        pytest.param("systemd 262~rc1 (262~rc1-2)\n", 262, id="sid"),
+        pytest.param(VerifyError("no route"), "rolled_back", id="verify"),
+        pytest.param(ApplyError("no reload"), "rolled_back", id="apply"),
+        pytest.param(RefusedError("bad yaml"), "refused", id="refused"),
+        pytest.param(RollbackError("half"), "rollback_failed", id="rollback"),
+        pytest.param(ImdsError("401"), "refused", id="imds"),
+        pytest.param(OSError("full"), "refused", id="disk"),
     ],
 )
-def test_systemds_version_is_its_number(
-    world: World, text: str, expected: int
+def test_every_failure_is_told_as_what_it_is(
+    world: World, error: Exception, outcome: str
 ) -> None:
-    """As Debian and Ubuntu print it."""
-    world.version.outputs = {"networkctl": text}
-    assert read_systemd_version() == expected
+    """And goes on to the caller."""
+    world.error = error
+    with pytest.raises(type(error)):
+        configure({})
+    assert status()["outcome"] == outcome
+    assert str(error) in status()["error"]
+    assert holder() is None
 
 
-def test_an_unknown_answer_of_networkctl_is_shown(world: World) -> None:
-    """And not taken for an old version."""
-    world.version.outputs = {"networkctl": "no idea\n"}
-    with pytest.raises(ApplyError, match="no idea"):
-        read_systemd_version()
+def test_a_failed_plan_is_kept_with_the_kernels_state(world: World) -> None:
+    """For whoever looks at it later."""
+    world.error = VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({})
+    failed = status()["failed"]
+    assert failed["input"] == "one"
+    assert failed["error"] == "no route"
+    assert failed["plan"]["interfaces"]
+    assert failed["kernel"]["rules"]
+    assert failed["kernel"]["addresses"]
 
 
-def test_what_becomes_of_each_eni_is_in_the_log(
-    world: World, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("trigger", ["refresh", "hotplug"])
+def test_a_failed_plan_is_not_tried_again_by_itself(
+    world: World, trigger: str
 ) -> None:
-    """Name, ENI, table and addresses."""
-    with caplog.at_level(logging.INFO):
-        decide(SEED_KEY)
-    for part in ("ens5", PRIVATE_MAC, "becomes private", "10.224.184.51/26"):
-        assert part in caplog.text
+    """The timer would break the host every five minutes."""
+    world.error = VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({})
+    world.error = None
+    with pytest.raises(RefusedError, match="no route"):
+        configure({}, trigger=trigger)
+    assert world.done == ["apply"]
+    assert status()["outcome"] == "refused"
 
 
-def test_the_lock_is_held_by_one_run_and_let_go(
+@pytest.mark.parametrize("trigger", ["person", "boot"])
+def test_a_person_or_a_boot_tries_it_again(world: World, trigger: str) -> None:
+    """And a success clears the record."""
+    world.error = VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({})
+    world.error = None
+    assert configure({}, trigger=trigger).outcome == "applied"
+    assert status()["failed"] is None
+
+
+def test_another_plan_is_tried_at_once(world: World) -> None:
+    """Something of the input has changed."""
+    world.error = VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({})
+    world.error, world.fingerprint = None, "two"
+    assert configure({}, trigger="refresh").outcome == "applied"
+
+
+def test_what_a_killed_run_left_is_undone_first(world: World) -> None:
+    """Then this run begins from a known state."""
+    world.unfinished = True
+    configure({})
+    assert world.done == ["undo", "apply"]
+
+
+def test_the_deadline_undoes_a_run_and_says_so(world: World) -> None:
+    """The run itself can not."""
+    world.unfinished = True
+    assert end_unfinished()
+    assert status()["trigger"] == "deadline"
+    assert status()["outcome"] == "rolled_back"
+    assert "killed" in status()["error"]
+
+
+def test_a_deadline_after_the_end_does_nothing(world: World) -> None:
+    """The run ended between the timer's start and the lock."""
+    configure({})
+    assert not end_unfinished()
+    assert status()["outcome"] == "applied"
+
+
+def test_rolling_back_brings_the_plan_before_the_last(world: World) -> None:
+    """It was proved once."""
+    configure({"name": "one"})
+    configure({"name": "two"})
+    assert roll_back().outcome == "rolled_back"
+    assert state.load(state.KEPT)["fingerprint"] == "one"
+    with pytest.raises(RefusedError, match="by a person"):
+        configure({"name": "two"}, trigger="refresh")
+
+
+def test_rolling_back_the_first_plan_brings_cloud_inits_networking(
     world: World,
 ) -> None:
-    """Also when it ends in an error."""
-
-    def fail() -> None:
-        with only_one_run():
-            assert is_locked(world.lock)
-            raise ApplyError("no")
-
-    with pytest.raises(ApplyError):
-        fail()
-    assert not is_locked(world.lock)
+    """There is nothing before it."""
+    configure({"name": "one"})
+    assert roll_back().outcome == "restored"
+    assert world.done == ["apply", "restore"]
+    assert state.load(state.KEPT) is None
 
 
-def test_deciding_touches_nothing(world: World, tmp_path: Path) -> None:
-    """`decide` is what `explain` will call."""
-    decide(SEED_KEY)
-    assert list(tmp_path.rglob("*")) == []
-    assert world.applied == []
+def test_rolling_back_a_run_that_did_not_end_only_undoes_it(
+    world: World,
+) -> None:
+    """What was there before it, it was."""
+    configure({"name": "one"})
+    world.unfinished = True
+    assert roll_back().outcome == "rolled_back"
+    assert world.done == ["apply", "undo"]
+
+
+def test_false_takes_back_what_was_done(world: World) -> None:
+    """The resolver too, which outlives a reboot."""
+    configure({})
+    world.fingerprint = None
+    assert configure(False).outcome == "off"
+    assert world.done == ["apply", "restore"]
+    assert state.load(state.KEPT) is None
+    assert state.active() is None
+
+
+def test_taking_away_forgets_the_key(world: World) -> None:
+    """The timer has nothing to do then."""
+    state.save(state.KEY, {})
+    state.set_active("kept")
+    configure({})
+    take_away()
+    assert state.load(state.KEY) is None
+    assert state.active() is None
+    assert status()["outcome"] == "restored"
+
+
+def test_a_state_that_cannot_be_written_does_not_undo_the_network(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/var is full, or read-only."""
+    real: Callable[[File], None] = write
+
+    def refuse(file: File) -> None:
+        if "var" in file.path.parts:
+            raise OSError("read-only")
+        real(file)
+
+    monkeypatch.setattr(state, "write", refuse)
+    assert configure({}).outcome == "applied"
+    assert state.read_status() is None
+
+
+def test_a_state_that_is_damaged_counts_as_none(
+    world: World, tmp_path: Path
+) -> None:
+    """A reset in the middle of a write, on some file systems."""
+    configure({})
+    (tmp_path / "var" / state.KEPT).write_text("{")
+    assert configure({}).outcome == "applied"
+
+
+def test_a_wrong_key_is_told_in_full(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each mistake."""
+    problem = Problem("multihome.default", "'x'", "an interface")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigError((problem,))
+
+    monkeypatch.setattr(pipeline, "decide", refuse)
+    with pytest.raises(ConfigError):
+        configure({})
+    assert "multihome.default" in status()["error"]

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask what the instance needs to work: gateways, metadata, resolver.
+
+Each probe sends a packet the way that a program on the host would, and says
+whether an answer came within its time.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+
+from cc_multihome.errors import CommandError
+from cc_multihome.model import Address, Plan, PlannedInterface
+from cc_multihome.numbers import MAIN_TABLE
+from cc_multihome.run import run
+
+DNS_PORT = 53
+IMDS = {4: "169.254.169.254", 6: "fd00:ec2::254"}
+INTERVAL_S = 0.25
+# ip-neighbour(8): the entry is valid, by an answer that has come.
+ANSWERED = ("REACHABLE", "PERMANENT", "NOARP")
+# RFC 1035, 4.1.1: NOERROR and NXDOMAIN are answers of a working resolver.
+WORKING_RCODES = (0, 3)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question.
+
+    Attributes:
+        label: for a person; the same before and after a rename.
+        ask: takes the time that it may wait, in seconds, and returns
+            whether an answer came.
+    """
+
+    level: str
+    label: str
+    ask: Callable[[float], bool]
+
+
+def probes_of(plan: Plan, names: dict[str, str]) -> tuple[Probe, ...]:
+    """List what can be asked; `names` maps an ENI's MAC to its name now."""
+    found = [
+        probe
+        for item in plan.interfaces
+        for probe in _probes_of_interface(item, names[item.mac])
+    ]
+    family = 4 if any(_sources(plan, 4)) or not plan.interfaces else 6
+    found.append(
+        Probe("services", "IMDS, unbound", lambda s: ask_imds(family, None, s))
+    )
+    server = next(iter(plan.resolver.nameservers), None)
+    if server is not None:
+        found.append(
+            Probe(
+                "services",
+                f"resolver {server}",
+                lambda s: ask_resolver(server, plan.resolver.search, s),
+            )
+        )
+    return tuple(found)
+
+
+def _sources(plan: Plan, version: int) -> Iterable[Address]:
+    return (
+        address.ip
+        for item in plan.interfaces
+        for address in item.addresses
+        if address.version == version
+    )
+
+
+def _probes_of_interface(item: PlannedInterface, name: str) -> list[Probe]:
+    gateways = sorted(
+        {str(r.via) for r in item.routes if r.via and r.table != MAIN_TABLE}
+    )
+    probes = [
+        Probe(
+            "neighbours",
+            f"gateway {via} of {item.eni_id}",
+            lambda s, via=via: ask_neighbour(via, name, s),  # type: ignore[misc]
+        )
+        for via in gateways
+    ]
+    first = next((a.ip for a in item.addresses if a.version == 4), None)
+    if first is not None:
+        probes.append(
+            Probe(
+                "services",
+                f"IMDS, bound to {first}",
+                lambda s: ask_imds(4, str(first), s),
+            )
+        )
+    return probes
+
+
+def ask_all(probes: Iterable[Probe], timeout: float) -> dict[str, bool]:
+    """Ask all at once; return label -> whether an answer came."""
+    listed = list(probes)
+    with ThreadPoolExecutor(max_workers=max(len(listed), 1)) as pool:
+        answers = pool.map(lambda probe: probe.ask(timeout), listed)
+        return dict(zip((each.label for each in listed), answers, strict=True))
+
+
+def ask_neighbour(address: str, device: str, timeout: float) -> bool:
+    """Let the kernel ask a neighbour for its MAC: ARP, or NDP.
+
+    `use` starts what a packet to it would start (ip-neighbour(8)); an entry
+    of which the kernel is not sure is asked again by it within 5 seconds.
+    """
+    deadline = time.monotonic() + timeout
+    words = ["neigh", "replace", address, "dev", device, "use"]
+    try:
+        run(["ip", *words])
+        while True:
+            shown = run(["ip", "-j", "neigh", "show", address, "dev", device])
+            for entry in json.loads(shown or "[]"):
+                if set(ANSWERED) & set(entry.get("state", ())):
+                    return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(INTERVAL_S)
+    except CommandError:
+        return False
+
+
+def ask_imds(family: int, source: str | None, timeout: float) -> bool:
+    """Ask the metadata service for a token, from one address or unbound."""
+    deadline = time.monotonic() + timeout
+    while True:
+        left = max(deadline - time.monotonic(), INTERVAL_S)
+        connection = HTTPConnection(
+            IMDS[family],
+            timeout=left,
+            source_address=(source, 0) if source else None,
+        )
+        with suppress(OSError, HTTPException):
+            connection.request(
+                "PUT",
+                "/latest/api/token",
+                headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"},
+            )
+            # A refusal is an answer: the packets found their way.
+            return connection.getresponse().status < 500
+        connection.close()
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(INTERVAL_S)
+
+
+def ask_resolver(
+    server: Address, search: tuple[str, ...], timeout: float
+) -> bool:
+    """Ask a name server for the address of the VPC's domain."""
+    query = secrets.randbits(16)
+    packet = _dns_query(query, next(iter(search), ""))
+    deadline = time.monotonic() + timeout
+    family = socket.AF_INET if server.version == 4 else socket.AF_INET6
+    while time.monotonic() < deadline:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(min(2.0, timeout))
+            with suppress(OSError):
+                sock.connect((str(server), DNS_PORT))
+                sock.send(packet)
+                if _is_answer(sock.recv(4096), query):
+                    return True
+        time.sleep(INTERVAL_S)
+    return False
+
+
+def _dns_query(number: int, name: str) -> bytes:
+    """Build a query for an A record (RFC 1035, 4.1)."""
+    head = struct.pack("!6H", number, 0x0100, 1, 0, 0, 0)
+    labels = [label.encode() for label in name.split(".") if label]
+    encoded = b"".join(bytes([len(label)]) + label for label in labels)
+    return head + encoded + b"\0" + struct.pack("!2H", 1, 1)
+
+
+def _is_answer(packet: bytes, number: int) -> bool:
+    if len(packet) < 12:
+        return False
+    seen, flags = struct.unpack("!2H", packet[:4])
+    return (
+        seen == number
+        and bool(flags & 0x8000)
+        and flags & 0xF in WORKING_RCODES
+    )

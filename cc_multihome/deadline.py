@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The time of a run is up: end it if it hangs, and undo what it did.
+
+Started by the timer of apply/deadman.py, which a run that ends disarms.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+
+from cc_multihome.apply.lock import holder
+from cc_multihome.errors import MultihomeError
+from cc_multihome.pipeline import end_unfinished
+
+LOG = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Undo the unfinished run; return 1 when that failed."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    process = holder()
+    if process is not None:
+        LOG.warning("process %d hangs: it is killed", process)
+        os.kill(process, signal.SIGKILL)
+    try:
+        end_unfinished()
+    except (MultihomeError, OSError) as err:
+        LOG.error("%s", err)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read everything there is, then decide. Changes nothing."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cc_multihome.config.parse import Parsed, parse
+from cc_multihome.discover.imds import read_instance
+from cc_multihome.discover.links import read_links
+from cc_multihome.discover.netplan_files import (
+    netdef_ids,
+    read_netplan_files,
+    read_own_overlay,
+)
+from cc_multihome.errors import ApplyError, ConfigError, ImdsError
+from cc_multihome.files import File
+from cc_multihome.model import Instance, Plan
+from cc_multihome.plan.bind import bind_or_raise, without_detached
+from cc_multihome.plan.build import build_plan
+from cc_multihome.render import render
+from cc_multihome.run import run
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the host shall be.
+
+    Attributes:
+        files: the plan as rendered, by paths relative to the root.
+        fingerprint: differs when anything of it does.
+    """
+
+    plan: Plan
+    files: tuple[File, ...]
+    instance: Instance
+    fingerprint: str
+
+
+def decide(
+    raw: object, *, known: Instance | None = None, runtime: bool = False
+) -> Decision | None:
+    """Read all there is to read and derive the plan. Changes nothing.
+
+    Returns None where the key says `false`.
+
+    Args:
+        known: metadata that was read before; None asks the service.
+        runtime: an entry of `interfaces` whose ENI is detached is left
+            out; at boot it is a mistake.
+
+    Raises:
+        ConfigError: carries every mistake, those that only show on this host
+            (a selector that matches no ENI) beside those in the text.
+        ImdsError, LinkError, CommandError: something could not be read.
+    """
+    parsed = parse(raw)
+    if parsed.config is None:
+        raise ConfigError(parsed.problems)
+    if not parsed.config.enabled:
+        return None
+    instance = known or _read_instance(parsed)
+    if runtime:
+        parsed = without_detached(parsed, instance)
+    files = read_netplan_files()
+    # This package's own overlay first: it keeps the id that cloud-init's
+    # file, or the kernel's name, had when the ENI was first seen.
+    host = read_links(netdef_ids((*read_own_overlay(), *files)))
+    bound = bind_or_raise(
+        parsed, instance, host.links, taken_names=host.other_names
+    )
+    assert parsed.config is not None
+    plan = build_plan(
+        parsed.config, bound, instance, systemd_version=read_systemd_version()
+    )
+    _log_plan(plan)
+    rendered = render(plan, files)
+    return Decision(plan, rendered, instance, _fingerprint(plan, rendered))
+
+
+def _read_instance(parsed: Parsed) -> Instance:
+    try:
+        return read_instance()
+    except ImdsError:
+        if parsed.problems:
+            raise ConfigError(parsed.problems) from None
+        raise
+
+
+def _fingerprint(plan: Plan, files: tuple[File, ...]) -> str:
+    """Digest what is planned, less what a first run changes: the names."""
+    names = sorted((item.mac, item.name) for item in plan.interfaces)
+    parts = (names, plan.resolver, files)
+    return sha256(repr(parts).encode()).hexdigest()
+
+
+def read_systemd_version() -> int:
+    """Return systemd's version number, as in 252."""
+    text = run(["networkctl", "--version"])
+    found = re.match(r"systemd (\d+)", text)
+    if not found:
+        raise ApplyError(f"networkctl --version says {text.strip()!r}")
+    return int(found[1])
+
+
+def _log_plan(plan: Plan) -> None:
+    for item in plan.interfaces:
+        LOG.info(
+            "%s (%s, %s) becomes %s: table %s, %s",
+            item.ifname,
+            item.eni_id,
+            item.mac,
+            item.name,
+            item.table,
+            ", ".join(map(str, item.addresses)) or "no IPv4 address",
+        )
+    if plan.interfaces and plan.ifgroup is None:
+        LOG.warning(
+            "this systemd is older than 250 and cannot suppress routes by"
+            " interface group: replies from an ENI's address to containers"
+            " and VPNs of this host go to the VPC router"
+        )

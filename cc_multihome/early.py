@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Before networkd starts: put the kept plan in place, if this is its host.
+
+What survives a reboot is cloud-init's own networking alone, so that a wrong
+plan cannot come back. This puts the proved plan back after it has compared
+the instance id and every MAC. Names wait for cloud-init's stage: cloud-init
+expects its own until then. Run by multihome-early.service.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from cc_multihome import state
+from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack
+from cc_multihome.apply.host import ROOT, find_changes, validate
+from cc_multihome.apply.lock import only_one_run
+from cc_multihome.decide import decide
+from cc_multihome.discover.imds_tree import instance_from_tree
+from cc_multihome.discover.links import read_links
+from cc_multihome.discover.netplan_files import read_netplan_files
+from cc_multihome.errors import MultihomeError
+from cc_multihome.files import read_text, write
+from cc_multihome.model import Instance, Plan
+from cc_multihome.plan.choose import has_address
+from cc_multihome.render import render
+from cc_multihome.run import run
+
+LOG = logging.getLogger(__name__)
+
+# cloud-init's first stage has just written it; that stage has no network
+# configuration of ours to go by.
+INSTANCE_ID = Path("/var/lib/cloud/data/instance-id")
+
+
+def main() -> int:
+    """Put the kept plan in place; never fail the boot."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        with only_one_run():
+            put_kept_back()
+    except (MultihomeError, OSError, KeyError, TypeError) as err:
+        LOG.warning(
+            "the kept plan is not put back, cloud-init's networking comes"
+            " up: %s",
+            err,
+        )
+    return 0
+
+
+def put_kept_back() -> bool:
+    """Write the kept plan's files; say whether they are in force."""
+    kept = state.load(state.KEPT)
+    if kept is None:
+        return False
+    instance = instance_from_tree(kept["metadata"])
+    why_not = other_host(instance)
+    if why_not:
+        LOG.info("the kept plan is not for this host: %s", why_not)
+        return False
+    decision = decide(kept["key"], known=instance)
+    if decision is None or not decision.plan.interfaces:
+        return False
+    _write(without_names(decision.plan))
+    state.set_active("kept")
+    LOG.info("the kept plan is in place for %s", instance.instance_id)
+    return True
+
+
+def other_host(instance: Instance) -> str | None:
+    """Say what differs between this host and what was kept; None: nothing."""
+    now = (read_text(INSTANCE_ID) or "").strip()
+    if now and now != instance.instance_id:
+        return f"it is {now}, and was {instance.instance_id}"
+    links = {link.mac for link in read_links({}).links}
+    known = {eni.mac for eni in instance.enis}
+    wanted = {eni.mac for eni in instance.enis if has_address(eni)}
+    if not wanted <= links <= known:
+        return (
+            f"its devices have the MACs {', '.join(sorted(links))}, and had"
+            f" {', '.join(sorted(wanted))}"
+        )
+    return None
+
+
+def without_names(plan: Plan) -> Plan:
+    """Leave every interface its name of now."""
+    items = tuple(replace(item, name=item.ifname) for item in plan.interfaces)
+    return replace(plan, interfaces=items)
+
+
+def _write(plan: Plan) -> None:
+    """Write the files, or none of them; networkd does not run yet."""
+    rendered = render(plan, read_netplan_files())
+    changes = find_changes(replace(plan, interfaces=()), rendered)
+    validate(plan, changes)
+    with Checkpoint() as checkpoint:
+        for file in changes.files:
+            checkpoint.add(PutFileBack.of(ROOT / file.path))
+            write(file)
+        run(["netplan", "generate"])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is remembered between runs: JSON files that hold one value each.
+
+Nothing here decides what the host becomes at boot before the instance and
+its MACs were compared (early.py), and nothing is lost with it: what cannot be
+read counts as never written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from cc_multihome.files import File, differs, read_text, write
+
+LOG = logging.getLogger(__name__)
+
+STATE = Path("/var/lib/multihome")
+RUN = Path("/run/multihome")
+
+# The key as cloud-init gave it, for runs that cloud-init has no part in.
+KEY = "key.json"
+# The key and the metadata of the last plan that was applied and proved.
+KEPT = "kept.json"
+# The same of the one before, for `multihome rollback`.
+PREVIOUS = "previous.json"
+STATUS = "status.json"
+# The last plan that was taken back, and why.
+FAILED = "failed.json"
+# In this boot the key is in force; says who put it so: "boot" or "kept".
+ACTIVE = "active"
+
+
+def load(name: str) -> Any:
+    """Return the value, or None where there is none that can be read."""
+    text = read_text(STATE / name)
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as err:
+        LOG.warning("%s cannot be read and is ignored: %s", STATE / name, err)
+        return None
+
+
+def save(name: str, value: Any) -> None:
+    """Keep a value. A disk that refuses it must not undo a good network."""
+    text = json.dumps(value, indent=1, sort_keys=True, default=str) + "\n"
+    _try_write(File(STATE / name, text, 0o600))
+
+
+def forget(*names: str) -> None:
+    """Drop values."""
+    for name in names:
+        _try_write(File(STATE / name, None))
+
+
+def set_active(by: str | None) -> None:
+    """Say that the key is in force in this boot, or (None) that it is not."""
+    _try_write(File(RUN / ACTIVE, None if by is None else f"{by}\n"))
+
+
+def active() -> str | None:
+    """Return who put the key in force in this boot, or None."""
+    text = read_text(RUN / ACTIVE)
+    return None if text is None else text.strip()
+
+
+def read_status() -> dict[str, Any] | None:
+    """Return the last run's status (docs/cli.md), or None before the first.
+
+    The key `failed` holds the last plan that was taken back, or None.
+    """
+    status = load(STATUS)
+    return {**status, "failed": load(FAILED)} if status else None
+
+
+def _try_write(file: File) -> None:
+    try:
+        if differs(file):
+            write(file)
+    except OSError as err:
+        LOG.warning("%s is not kept: %s", file.path, err)

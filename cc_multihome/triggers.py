@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What starts a run: cloud-init, a device that comes or goes, a timer.
+
+`python3 -m cc_multihome.triggers hotplug|refresh` is what the units of
+systemd start.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from cc_multihome import state
+from cc_multihome.discover.imds import read_instance
+from cc_multihome.discover.imds_tree import instance_from_tree
+from cc_multihome.discover.links import read_links
+from cc_multihome.early import other_host
+from cc_multihome.errors import ImdsError, MultihomeError, RefusedError
+from cc_multihome.model import Instance
+from cc_multihome.pipeline import Result, configure, read_key, take_away
+from cc_multihome.plan.choose import has_address
+
+LOG = logging.getLogger(__name__)
+
+# EC2 shows an ENI in the metadata some seconds after the kernel has it.
+AGREE_TIMEOUT_S = 60.0
+AGREE_INTERVAL_S = 2.0
+# Devices that come while a run goes on; the timer catches what is left.
+MOST_RUNS = 5
+CLOUD_INIT_ENDED = Path("/run/cloud-init/result.json")
+
+
+def on_boot(key: object) -> Result:
+    """Run for cloud-init, with the key that it has.
+
+    Raises:
+        MultihomeError: it could not be done. Where the metadata service did
+            not answer, what was kept is in force again if this is its host.
+    """
+    state.save(state.KEY, key)
+    state.set_active("boot")
+    try:
+        return configure(read_key(), trigger="boot")
+    except ImdsError as err:
+        _fall_back(err)
+        raise
+
+
+def _fall_back(why: ImdsError) -> None:
+    kept = state.load(state.KEPT)
+    if kept is None:
+        return
+    instance = instance_from_tree(kept["metadata"])
+    if other_host(instance):
+        return
+    LOG.warning("the plan that was kept is applied, since %s", why)
+    configure(kept["key"], trigger="kept", known=instance, because=why)
+
+
+def on_refresh() -> Result | None:
+    """Look whether anything has changed; None where nothing is managed.
+
+    Raises:
+        MultihomeError: as configure() does.
+    """
+    if state.active() is None:
+        return None
+    if state.active() == "kept" and CLOUD_INIT_ENDED.exists():
+        # cloud-init ran to its end and did not start the module: the key,
+        # or the module, was taken out.
+        LOG.info("the key is gone: cloud-init's networking comes back")
+        return take_away()
+    return configure(read_key(), trigger="refresh")
+
+
+def on_hotplug() -> Result | None:
+    """Follow ENIs that were attached or detached.
+
+    Raises:
+        MultihomeError: as configure() does.
+    """
+    result = None
+    for _ in range(MOST_RUNS):
+        if state.active() is None:
+            return result
+        before = _link_macs()
+        known = _wait_until_they_agree()
+        result = configure(read_key(), trigger="hotplug", known=known)
+        if _link_macs() == before:
+            break
+    return result
+
+
+def _wait_until_they_agree() -> Instance:
+    """Wait for metadata and kernel to show the same ENIs; return the first.
+
+    After the time is up the last metadata decides: a device that has no ENI
+    is left alone, an ENI that has no device is an error.
+    """
+    deadline = time.monotonic() + AGREE_TIMEOUT_S
+    while True:
+        instance = read_instance()
+        links = _link_macs()
+        known = {eni.mac for eni in instance.enis}
+        wanted = {eni.mac for eni in instance.enis if has_address(eni)}
+        if wanted <= links <= known:
+            return instance
+        if time.monotonic() > deadline:
+            LOG.warning(
+                "the metadata service shows the ENIs %s, the kernel has %s",
+                ", ".join(sorted(wanted)),
+                ", ".join(sorted(links)),
+            )
+            return instance
+        time.sleep(AGREE_INTERVAL_S)
+
+
+def _link_macs() -> frozenset[str]:
+    return frozenset(link.mac for link in read_links({}).links)
+
+
+def main(argv: list[str]) -> int:
+    """Run for a unit of systemd; return 1 when it failed."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        {"hotplug": on_hotplug, "refresh": on_refresh}[argv[0]]()
+    except RefusedError as err:
+        # Known since the first time: no unit that fails every 5 minutes.
+        LOG.warning("%s", err)
+    except (MultihomeError, OSError) as err:
+        LOG.error("%s", err)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything is read, then decided."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from cc_multihome import decide as pipeline
+from cc_multihome.decide import decide, read_systemd_version
+from cc_multihome.discover.imds_tree import instance_from_tree, tree_of
+from cc_multihome.discover.links import HostLinks
+from cc_multihome.errors import ApplyError, ConfigError, ImdsError
+from cc_multihome.model import Instance
+from tests.unit.builders import (
+    PRIVATE_MAC,
+    SEED_KEY,
+    FakeRun,
+    instance,
+    links_of,
+    netplan_file,
+    plan_for,
+)
+
+SEED_FILE = netplan_file(
+    "50-cloud-init.yaml", {"ens5": {"match": {"macaddress": PRIVATE_MAC}}}
+)
+
+
+class World:
+    """What decide() reads.
+
+    Attributes:
+        asked: how often the metadata service was.
+        netdef_ids: what the links were read with.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.error: Exception | None = None
+        self.host = instance()
+        self.netdef_ids: dict[str, str] = {}
+        self.others: frozenset[str] = frozenset()
+        self.version = FakeRun(networkctl="systemd 257 (257.7-1)\n+PAM\n")
+        patch.setattr(pipeline, "read_instance", self.read_instance)
+        patch.setattr(pipeline, "read_links", self.read_links)
+        patch.setattr(pipeline, "read_netplan_files", lambda: (SEED_FILE,))
+        patch.setattr(pipeline, "read_own_overlay", lambda: ())
+        patch.setattr(pipeline, "run", self.version)
+
+    def read_instance(self) -> Instance:
+        """Ask the metadata service."""
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return self.host
+
+    def read_links(self, ids: dict[str, str]) -> HostLinks:
+        """Read the devices."""
+        self.netdef_ids = ids
+        return HostLinks(links_of(self.host), self.others)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """The seed's host."""
+    return World(monkeypatch)
+
+
+def test_the_files_fit_the_plan(world: World) -> None:
+    """cloud-init's file is among those that are shadowed."""
+    decided = decide(SEED_KEY)
+    assert decided is not None
+    names = {file.path.name for file in decided.files}
+    assert {"50-cloud-init.yaml", "55-multihome.yaml"} <= names
+
+
+def test_links_are_read_with_the_ids_of_netplans_files(world: World) -> None:
+    """A netdef keeps the id that cloud-init gave it."""
+    decide(SEED_KEY)
+    assert world.netdef_ids == {PRIVATE_MAC: "ens5"}
+
+
+def test_the_own_overlays_ids_go_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those that the host was first seen with."""
+    match = {"match": {"macaddress": PRIVATE_MAC}}
+    own = netplan_file("55-multihome.yaml", {"first": match})
+    monkeypatch.setattr(pipeline, "read_own_overlay", lambda: (own,))
+    decide(SEED_KEY)
+    assert world.netdef_ids == {PRIVATE_MAC: "first"}
+
+
+def test_false_does_nothing_and_asks_nobody(world: World) -> None:
+    """The module is switched off."""
+    assert decide(False) is None
+    assert world.asked == 0
+
+
+def test_a_wrong_key_applies_nothing(world: World) -> None:
+    """All its mistakes at once, those of this host among them."""
+    key = {
+        **SEED_KEY,
+        "default": "nowhere",
+        "policy": [{"to": "10.0.0.1/8", "via": "private"}],
+    }
+    with pytest.raises(ConfigError) as caught:
+        decide(key)
+    paths = [problem.path for problem in caught.value.problems]
+    assert "multihome.default" in paths
+    assert any(path.startswith("multihome.policy[0].to") for path in paths)
+
+
+def test_a_key_that_is_no_mapping_asks_nobody(world: World) -> None:
+    """There is nothing to bind."""
+    with pytest.raises(ConfigError):
+        decide(["a list"])
+    assert world.asked == 0
+
+
+def test_a_name_of_another_device_is_refused(world: World) -> None:
+    """The kernel would refuse it half-way."""
+    world.others = frozenset({"private"})
+    with pytest.raises(ConfigError, match=r"interfaces\.private"):
+        decide(SEED_KEY)
+
+
+def test_without_metadata_nothing_is_applied(world: World) -> None:
+    """An error is never an empty answer."""
+    world.error = ImdsError("no answer")
+    with pytest.raises(ImdsError, match="no answer"):
+        decide(SEED_KEY)
+
+
+def test_without_metadata_mistakes_of_the_key_are_still_told(
+    world: World,
+) -> None:
+    """The person can mend those."""
+    world.error = ImdsError("no answer")
+    with pytest.raises(ConfigError, match=r"policy\[0\]\.to"):
+        decide({"policy": [{"to": "10.0.0.1/8", "via": "ens5"}]})
+
+
+def test_an_old_systemd_is_told_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What does not work then, too."""
+    world.version.outputs = {"networkctl": "systemd 249 (249.11)\n"}
+    with caplog.at_level(logging.WARNING):
+        decided = decide(SEED_KEY)
+    assert decided is not None
+    assert decided.plan.ifgroup is None
+    assert "older than 250" in caplog.text
+    assert "containers" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("systemd 252 (252.39-1~deb12u1)\n+PAM", 252, id="12"),
+        pytest.param("systemd 257 (257.7-1)\n", 257, id="13"),
+        pytest.param("systemd 262~rc1 (262~rc1-2)\n", 262, id="sid"),
+    ],
+)
+def test_systemds_version_is_its_number(
+    world: World, text: str, expected: int
+) -> None:
+    """As Debian and Ubuntu print it."""
+    world.version.outputs = {"networkctl": text}
+    assert read_systemd_version() == expected
+
+
+def test_an_unknown_answer_of_networkctl_is_shown(world: World) -> None:
+    """And not taken for an old version."""
+    world.version.outputs = {"networkctl": "no idea\n"}
+    with pytest.raises(ApplyError, match="no idea"):
+        read_systemd_version()
+
+
+def test_what_becomes_of_each_eni_is_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Name, ENI, table and addresses."""
+    with caplog.at_level(logging.INFO):
+        decide(SEED_KEY)
+    for part in ("ens5", PRIVATE_MAC, "becomes private", "10.224.184.51/26"):
+        assert part in caplog.text
+
+
+def test_an_entry_whose_eni_was_detached_is_left_out_at_run_time(
+    world: World,
+) -> None:
+    """At boot it is a mistake; later the ENI was there once."""
+    key = {"interfaces": {"third": {"device_number": 7}}}
+    with pytest.raises(ConfigError, match="third"):
+        decide(key)
+    decided = decide(key, runtime=True)
+    assert decided is not None
+    assert len(decided.plan.interfaces) == len(world.host.enis)
+
+
+def test_what_refers_to_a_detached_eni_is_a_mistake(world: World) -> None:
+    """Where its traffic should go is not for the module to say."""
+    key = {
+        "interfaces": {"third": {"device_number": 7}},
+        "policy": [{"to": "192.0.2.1", "via": "third"}],
+    }
+    with pytest.raises(ConfigError, match="via"):
+        decide(key, runtime=True)
+
+
+def test_metadata_that_is_known_is_not_asked_for(world: World) -> None:
+    """As at a boot from what was kept."""
+    known = instance_from_tree(tree_of(world.host))
+    assert known == world.host
+    decided = decide(SEED_KEY, known=known)
+    assert decided is not None
+    assert decided.plan == plan_for()
+    assert world.asked == 0
+
+
+def test_the_fingerprint_is_that_of_the_content(world: World) -> None:
+    """Same input, same fingerprint; another destination, another one."""
+    first, again = decide(SEED_KEY), decide(SEED_KEY)
+    other = decide({**SEED_KEY, "resolver": "keep"})
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+def test_deciding_touches_nothing(world: World, tmp_path: Path) -> None:
+    """`decide` is what `explain` will call."""
+    decide(SEED_KEY)
+    assert list(tmp_path.rglob("*")) == []

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each probe tells an answer from silence."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from ipaddress import ip_address
+
+import pytest
+
+from cc_multihome.apply import probes
+from cc_multihome.apply.probes import (
+    Probe,
+    ask_all,
+    ask_imds,
+    ask_neighbour,
+    ask_resolver,
+    probes_of,
+)
+from cc_multihome.errors import CommandError
+from tests.unit.builders import plan, plan_for
+
+PLAN = plan_for()
+NAMES = {item.mac: item.ifname for item in PLAN.interfaces}
+HERE = "127.0.0.1"
+
+
+@contextmanager
+def served(kind: int, reply: bytes | None) -> Iterator[int]:
+    """Answer one packet or connection with `reply`; None: stay silent."""
+    with socket.socket(socket.AF_INET, kind) as server:
+        server.bind((HERE, 0))
+        server.settimeout(5)
+
+        def serve() -> None:
+            if kind == socket.SOCK_DGRAM:
+                packet, peer = server.recvfrom(4096)
+                if reply is not None:
+                    server.sendto(packet[:2] + reply, peer)
+                return
+            server.listen()
+            client, _ = server.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(reply or b"")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+def test_every_gateway_and_service_is_asked_for_each_eni() -> None:
+    """IMDS unbound, and bound to each address; the resolver."""
+    labels = {probe.label for probe in probes_of(PLAN, NAMES)}
+    assert len(labels) == len(probes_of(PLAN, NAMES))
+    for part in (
+        "gateway 10.224.184.1",
+        "gateway 10.224.186.1",
+        "IMDS, bound to 10.224.184.51",
+        "IMDS, bound to 10.224.186.43",
+        "IMDS, unbound",
+        "resolver 169.254.169.253",
+    ):
+        assert sum(label.startswith(part) for label in labels) == 1
+
+
+def test_labels_do_not_change_with_the_names() -> None:
+    """Else nothing could be compared with what was before a rename."""
+    after = {item.mac: item.name for item in PLAN.interfaces}
+    assert [probe.label for probe in probes_of(PLAN, NAMES)] == [
+        probe.label for probe in probes_of(PLAN, after)
+    ]
+
+
+def test_a_resolver_that_is_kept_is_not_asked() -> None:
+    """It is not this package's."""
+    assert [probe.label for probe in probes_of(plan(), {})] == [
+        "IMDS, unbound"
+    ]
+
+
+def test_all_are_asked_at_the_same_time() -> None:
+    """Fifteen silent gateways cost no more time than one."""
+    meeting = threading.Barrier(4, timeout=5)
+
+    def ask(_: float) -> bool:
+        meeting.wait()
+        return True
+
+    asked = [Probe("services", str(number), ask) for number in range(4)]
+    assert all(ask_all(asked, 1).values())
+    assert ask_all([], 1) == {}
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        pytest.param([["REACHABLE"]], True, id="at once"),
+        pytest.param(
+            [["STALE"], ["DELAY"], ["PROBE"], ["REACHABLE"]], True, id="later"
+        ),
+        pytest.param([["STALE"], ["PROBE"], ["FAILED"]], False, id="dead"),
+        pytest.param([["INCOMPLETE"]], False, id="never"),
+    ],
+)
+def test_a_neighbour_has_answered_when_the_kernel_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    states: list[list[str]],
+    expected: bool,
+) -> None:
+    """An entry that is only remembered proves nothing."""
+    left = list(states)
+
+    def run(argv: list[str]) -> str:
+        if "replace" in argv:
+            return ""
+        state = left.pop(0) if len(left) > 1 else left[0]
+        return json.dumps([{"dst": "10.0.0.1", "state": state}])
+
+    monkeypatch.setattr(probes, "run", run)
+    monkeypatch.setattr(probes, "INTERVAL_S", 0.001)
+    assert ask_neighbour("10.0.0.1", "ens5", 0.05) is expected
+
+
+def test_a_device_that_is_gone_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was detached meanwhile."""
+
+    def run(_: list[str]) -> str:
+        raise CommandError("Cannot find device")
+
+    monkeypatch.setattr(probes, "run", run)
+    assert not ask_neighbour("10.0.0.1", "ens5", 0.05)
+
+
+@pytest.mark.touches("network")
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", True, id="token"),
+        pytest.param(b"HTTP/1.1 403 No\r\n\r\n", True, id="refused"),
+        pytest.param(b"HTTP/1.1 503 No\r\n\r\n", False, id="unwell"),
+        pytest.param(b"garbage\r\n\r\n", False, id="garbage"),
+    ],
+)
+def test_metadata_answers_or_not(
+    monkeypatch: pytest.MonkeyPatch, reply: bytes, expected: bool
+) -> None:
+    """A refusal shows that the packets found their way."""
+    monkeypatch.setattr(probes, "INTERVAL_S", 0.001)
+    with served(socket.SOCK_STREAM, reply) as port:
+        monkeypatch.setitem(probes.IMDS, 4, HERE)
+        monkeypatch.setattr(probes, "HTTPConnection", connection_to(port))
+        assert ask_imds(4, None, 0.3) is expected
+
+
+def connection_to(port: int) -> type[HTTPConnection]:
+    """Make connections to that port instead of 80."""
+
+    class Connection(HTTPConnection):
+        """A connection to the test's server."""
+
+        default_port = port
+
+    return Connection
+
+
+@pytest.mark.touches("network")
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        pytest.param(0x8180, True, id="answer"),
+        pytest.param(0x8183, True, id="no such name"),
+        pytest.param(0x8182, False, id="server failure"),
+        pytest.param(0x8185, False, id="refused"),
+        pytest.param(0x0100, False, id="a query"),
+    ],
+)
+def test_a_resolver_answers_or_not(
+    monkeypatch: pytest.MonkeyPatch, flags: int, expected: bool
+) -> None:
+    """That it has no such name shows that it works."""
+    monkeypatch.setattr(probes, "INTERVAL_S", 0.001)
+    reply = struct.pack("!5H", flags, 1, 0, 0, 0)
+    with served(socket.SOCK_DGRAM, reply) as port:
+        monkeypatch.setattr(probes, "DNS_PORT", port)
+        answered = ask_resolver(ip_address(HERE), ("ec2.internal",), 0.3)
+        assert answered is expected
+
+
+def test_a_query_is_one_that_a_resolver_reads() -> None:
+    """RFC 1035: one question, for A, in the Internet's class."""
+    packet = probes._dns_query(0x1234, "eu-west-1.compute.internal")
+    assert packet[:12] == bytes.fromhex("123401000001000000000000")
+    assert packet[12:] == (
+        b"\x09eu-west-1\x07compute\x08internal\x00\x00\x01\x00\x01"
+    )
