@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was kept comes back on its own host, and on no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cc_multihome import decide, early, state
+from cc_multihome.apply import host, lock
+from cc_multihome.discover.imds_tree import tree_of
+from cc_multihome.discover.links import HostLinks
+from cc_multihome.errors import CommandError, RefusedError
+from cc_multihome.files import HEADER
+from tests.unit.builders import (
+    PRIVATE_MAC,
+    SEED_KEY,
+    FakeRun,
+    instance,
+    links_of,
+    netplan_file,
+)
+
+OVERLAY = "run/netplan/55-multihome.yaml"
+GENERATE = "netplan generate"
+
+
+class Boot:
+    """A boot of the seed's instance, before networkd.
+
+    Attributes:
+        links: the devices that it has.
+        id_file: where cloud-init writes the instance id.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, root: Path) -> None:
+        self.root, self.links = root, links_of(instance())
+        self.run = FakeRun(networkctl="systemd 257 (257.7-1)\n")
+        self.id_file = root / "instance-id"
+        self.id_file.write_text(f"{instance().instance_id}\n")
+        seed = netplan_file(
+            "50-cloud-init.yaml",
+            {"ens5": {"match": {"macaddress": PRIVATE_MAC}}},
+        )
+        patch.setattr(state, "STATE", root / "var")
+        patch.setattr(state, "RUN", root / "run/multihome")
+        patch.setattr(lock, "LOCK", root / "run/multihome/lock")
+        patch.setattr(host, "ROOT", root)
+        patch.setattr(early, "ROOT", root)
+        patch.setattr(early, "INSTANCE_ID", self.id_file)
+        patch.setattr(early, "run", self.run)
+        patch.setattr(early, "validate", lambda *_: None)
+        patch.setattr(host, "needs_resolver", lambda _: False)
+        patch.setattr(decide, "run", self.run)
+        patch.setattr(decide, "read_own_overlay", lambda: ())
+        for module in (early, decide):
+            patch.setattr(module, "read_links", self.read_links)
+            patch.setattr(module, "read_netplan_files", lambda: (seed,))
+        state.save(
+            state.KEPT,
+            {
+                "fingerprint": "one",
+                "key": SEED_KEY,
+                "metadata": tree_of(instance()),
+            },
+        )
+
+    def read_links(self, _: object) -> HostLinks:
+        """Read the devices."""
+        return HostLinks(self.links, frozenset())
+
+    def overlay(self) -> str | None:
+        """Return what netplan would read of ours."""
+        path = self.root / OVERLAY
+        return path.read_text() if path.exists() else None
+
+
+@pytest.fixture
+def boot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Boot:
+    """The next boot of the seed's instance."""
+    return Boot(monkeypatch, tmp_path)
+
+
+def test_the_same_host_gets_its_plan_before_networkd_starts(
+    boot: Boot,
+) -> None:
+    """So that the first packet takes the right way."""
+    assert early.main() == 0
+    text = boot.overlay()
+    assert text is not None
+    assert text.startswith(HEADER)
+    assert "10.224.184.51/26" in text
+    assert GENERATE in boot.run.calls
+    assert state.active() == "kept"
+
+
+def test_names_wait_for_cloud_init(boot: Boot) -> None:
+    """It expects its own, and warns when they are other ones."""
+    early.main()
+    assert "set-name" not in (boot.overlay() or "")
+    assert not any("ip link" in call for call in boot.run.calls)
+
+
+def test_another_instance_gets_nothing_of_it(boot: Boot) -> None:
+    """An image was made of the first one."""
+    boot.id_file.write_text("i-0eeeeeeeeeeeeeeee\n")
+    early.main()
+    assert boot.overlay() is None
+    assert state.active() is None
+
+
+def test_another_mac_gets_nothing_of_it(boot: Boot) -> None:
+    """cloud-init is disabled there, and says no instance id."""
+    boot.id_file.unlink()
+    boot.links = (replace(boot.links[0], mac="02:00:00:00:00:99"),)
+    early.main()
+    assert boot.overlay() is None
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_one_eni_fewer_or_more_is_another_host(boot: Boot, count: int) -> None:
+    """The metadata service has to be asked again."""
+    extra = replace(boot.links[0], mac="02:00:00:00:00:99", ifname="ens9")
+    boot.links = (*boot.links, extra)[:count]
+    early.main()
+    assert boot.overlay() is None
+
+
+def test_where_cloud_init_is_disabled_the_macs_decide(boot: Boot) -> None:
+    """There is no instance id then, on a first boot without it."""
+    boot.id_file.unlink()
+    early.main()
+    assert boot.overlay() is not None
+
+
+def test_without_anything_kept_nothing_happens(boot: Boot) -> None:
+    """The first boot."""
+    state.forget(state.KEPT)
+    assert early.main() == 0
+    assert boot.run.calls == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"key": {}}', "null"])
+def test_what_is_damaged_never_fails_the_boot(boot: Boot, text: str) -> None:
+    """cloud-init's own networking comes up."""
+    (boot.root / "var" / state.KEPT).write_text(text)
+    assert early.main() == 0
+    assert boot.overlay() is None
+
+
+def test_what_netplan_refuses_is_taken_away_again(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before networkd sees it."""
+
+    def refuse(*_: object) -> None:
+        raise RefusedError("no")
+
+    def fail(_: list[str]) -> str:
+        raise CommandError("no")
+
+    monkeypatch.setattr(early, "validate", refuse)
+    assert early.main() == 0
+    assert boot.overlay() is None
+    monkeypatch.setattr(early, "validate", lambda *_: None)
+    monkeypatch.setattr(early, "run", fail)
+    assert early.main() == 0
+    assert boot.overlay() is None

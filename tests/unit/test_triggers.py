@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each trigger runs when it should, and only then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cc_multihome import state, triggers
+from cc_multihome.discover.imds_tree import tree_of
+from cc_multihome.discover.links import HostLinks
+from cc_multihome.errors import ImdsError, RefusedError, VerifyError
+from cc_multihome.model import Instance, Link
+from cc_multihome.pipeline import Result
+from cc_multihome.triggers import main, on_boot, on_hotplug, on_refresh
+from tests.unit.builders import SEED_KEY, instance, links_of
+
+THIRD = "02:00:00:00:00:33"
+
+
+class World:
+    """An instance whose kernel and metadata may differ for a while.
+
+    Attributes:
+        runs: what configure() was called with.
+        errors: what it raises, one after the other.
+        seen: metadata, one reading after the other; the last one stays.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.runs: list[dict[str, Any]] = []
+        self.errors: list[Exception] = []
+        self.links: tuple[Link, ...] = links_of(instance())
+        self.seen = [instance()]
+        self.now = 0.0
+        self.taken_away = False
+        self.ended = folder / "result.json"
+        patch.setattr(state, "STATE", folder / "var")
+        patch.setattr(state, "RUN", folder / "run")
+        patch.setattr(triggers, "configure", self.configure)
+        patch.setattr(triggers, "take_away", self.take_away)
+        patch.setattr(triggers, "read_instance", self.read_instance)
+        patch.setattr(triggers, "read_links", self.read_links)
+        patch.setattr(triggers, "other_host", lambda _: None)
+        patch.setattr(triggers, "CLOUD_INIT_ENDED", self.ended)
+        patch.setattr("time.sleep", self.sleep)
+        patch.setattr("time.monotonic", lambda: self.now)
+
+    def configure(self, key: object, **named: Any) -> Result:
+        """Run, or fail."""
+        self.runs.append({"key": key, **named})
+        if self.errors:
+            raise self.errors.pop(0)
+        return Result("applied", changed=True)
+
+    def take_away(self) -> Result:
+        """Take everything back."""
+        self.taken_away = True
+        return Result("restored", changed=True)
+
+    def read_instance(self) -> Instance:
+        """Ask the metadata service."""
+        return self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+
+    def read_links(self, _: object) -> HostLinks:
+        """Read the devices."""
+        return HostLinks(self.links, frozenset())
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """The seed's instance, where the key is in force."""
+    made = World(monkeypatch, tmp_path)
+    state.save(state.KEY, SEED_KEY)
+    state.set_active("boot")
+    return made
+
+
+def with_third() -> tuple[Instance, tuple[Link, ...]]:
+    """Return the instance with one ENI more, and its links."""
+    seed = instance()
+    third = replace(seed.enis[1], mac=THIRD, device_number=2, is_primary=False)
+    more = replace(seed, enis=(*seed.enis, third))
+    return more, links_of(more)
+
+
+def test_cloud_inits_key_is_remembered_and_in_force(world: World) -> None:
+    """For the runs that cloud-init has no part in."""
+    state.forget(state.KEY)
+    state.set_active(None)
+    on_boot({"default": "public"})
+    assert state.load(state.KEY) == {"default": "public"}
+    assert state.active() == "boot"
+    assert [run["trigger"] for run in world.runs] == ["boot"]
+
+
+def test_without_metadata_what_was_kept_is_in_force(world: World) -> None:
+    """And the error goes on to cloud-init, and into the status."""
+    kept = {"key": SEED_KEY, "metadata": tree_of(instance())}
+    state.save(state.KEPT, kept)
+    world.errors = [ImdsError("no answer")]
+    with pytest.raises(ImdsError, match="no answer"):
+        on_boot(SEED_KEY)
+    assert [run["trigger"] for run in world.runs] == ["boot", "kept"]
+    assert world.runs[1]["known"] == instance()
+    assert "no answer" in str(world.runs[1]["because"])
+
+
+def test_what_was_kept_of_another_host_stays_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stock networking is better than another's addresses."""
+    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    monkeypatch.setattr(triggers, "other_host", lambda _: "another id")
+    world.errors = [ImdsError("no answer")]
+    with pytest.raises(ImdsError):
+        on_boot(SEED_KEY)
+    assert len(world.runs) == 1
+
+
+def test_a_wrong_plan_is_no_reason_to_fall_back(world: World) -> None:
+    """It was taken back already."""
+    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    world.errors = [VerifyError("no route")]
+    with pytest.raises(VerifyError):
+        on_boot(SEED_KEY)
+    assert len(world.runs) == 1
+
+
+@pytest.mark.parametrize("trigger", [on_refresh, on_hotplug])
+def test_where_the_key_is_not_in_force_nothing_runs(
+    world: World, trigger: Any
+) -> None:
+    """A host with the package and without the key."""
+    state.set_active(None)
+    assert trigger() is None
+    assert world.runs == []
+
+
+def test_a_refresh_looks_with_the_remembered_key(world: World) -> None:
+    """cloud-init is long gone."""
+    on_refresh()
+    assert world.runs == [{"key": SEED_KEY, "trigger": "refresh"}]
+
+
+def test_a_key_that_was_taken_out_is_noticed(world: World) -> None:
+    """cloud-init ran to its end without starting the module."""
+    state.set_active("kept")
+    world.ended.touch()
+    on_refresh()
+    assert world.taken_away
+    assert world.runs == []
+
+
+def test_a_host_without_cloud_init_keeps_what_was_kept(
+    world: World,
+) -> None:
+    """It was disabled after the first boot."""
+    state.set_active("kept")
+    on_refresh()
+    assert not world.taken_away
+    assert len(world.runs) == 1
+
+
+def test_metadata_that_is_behind_is_waited_for(world: World) -> None:
+    """The kernel has the ENI first."""
+    more, world.links = with_third()
+    world.seen = [instance(), instance(), more]
+    on_hotplug()
+    assert [run["known"] for run in world.runs] == [more]
+    assert world.now == 2 * triggers.AGREE_INTERVAL_S
+
+
+def test_metadata_that_still_shows_a_detached_eni_is_waited_for(
+    world: World,
+) -> None:
+    """The other way round."""
+    more, _ = with_third()
+    world.seen = [more, instance()]
+    on_hotplug()
+    assert [run["known"] for run in world.runs] == [instance()]
+
+
+def test_waiting_ends(world: World) -> None:
+    """The timer looks again later."""
+    _, world.links = with_third()
+    on_hotplug()
+    assert len(world.runs) == 1
+    assert world.now >= triggers.AGREE_TIMEOUT_S
+
+
+def test_a_device_that_comes_meanwhile_gets_a_run_of_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event found the unit running."""
+    more, links = with_third()
+    real = world.configure
+
+    def configure(key: object, **named: Any) -> Result:
+        world.links, world.seen = links, [more]
+        return real(key, **named)
+
+    monkeypatch.setattr(triggers, "configure", configure)
+    on_hotplug()
+    assert [len(run["known"].enis) for run in world.runs] == [2, 3]
+
+
+def test_a_unit_fails_when_the_run_does(world: World) -> None:
+    """So that systemctl --failed shows it; but not every five minutes."""
+    world.errors = [VerifyError("no route"), RefusedError("as before")]
+    assert main(["refresh"]) == 1
+    assert main(["refresh"]) == 0
+    assert main(["hotplug"]) == 0
