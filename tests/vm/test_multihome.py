@@ -182,7 +182,7 @@ def test_a_reboot_ends_in_the_same_state(seed: LabInstance) -> None:
 
     boot = seed.vm.reboot()
 
-    assert ("done", "running") == (boot.cloud_init, boot.system)
+    assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
     assert before == read_state(seed)
     assert_every_flow_is_right(seed)
 
