@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cc_multihome.errors import CommandError
 from tests.lab import user_data
 from tests.lab.cleanup import Run
+from tests.lab.flows import HERE
 from tests.lab.host import Result
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
@@ -27,6 +27,7 @@ from tests.lab.user_data import SEED_INTENT
 from tests.vm.state import read_state
 
 DRIVER = Path(__file__).with_name("fault_driver.py")
+PROBE = HERE / "probe.py"
 IN_GUEST = "/run/fault_driver.py"
 STATUS = "/var/lib/multihome/status.json"
 # Longer than the driver's deadline and a rollback under emulation.
@@ -82,14 +83,15 @@ class Host:
         side = self.instance.vpc.corp
         if address in eni.public:
             address, side = eni.public[address], self.instance.vpc.inet
-        deadline = time.monotonic() + REACHED_WITHIN_S
-        while True:
-            try:
-                side.run(["ping", "-n", "-c1", "-W2", address])
-                return True
-            except CommandError:
-                if time.monotonic() > deadline:
-                    return False
+        probe = {
+            "id": name,
+            "kind": "ping",
+            "dst": address,
+            "timeout": REACHED_WITHIN_S,
+        }
+        argv = ["python3", "-", json.dumps([probe])]
+        printed = json.loads(side.run(argv, PROBE.read_text()))
+        return bool(printed[0]["ok"])
 
     def wait_until_undone(self) -> None:
         """Wait until the timer's run has ended and the state is back."""
