@@ -121,6 +121,8 @@ class RoutingPolicyRule:
 
     Attributes:
         src: the `from` selector; a prefix of length 0 is every source.
+        iif: the `iif` selector; "lo" is what this host sends itself, and
+            not what it forwards.
         suppress_prefixlength: ignore routes of this prefix length or less.
         suppress_ifgroup: ignore routes through devices of this group.
     """
@@ -130,6 +132,7 @@ class RoutingPolicyRule:
     src: Network
     suppress_prefixlength: int | None = None
     suppress_ifgroup: int | None = None
+    iif: str | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ PRIORITY_POLICY = 32700
 # cards of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
 DEVICES_PER_CARD = 32
 
+# Up to so many addresses of an ENI in a subnet have a rule each, which is
+# easiest to read in `ip rule`; more of them are compiled into fewer rules.
+FEW_ADDRESSES = 3
+
 # The device group that marks an ENI (ip-link(8), `group`).
 ENI_IFGROUP = 31000
 # systemd.network(5): SuppressInterfaceGroup= came with this version.

@@ -100,7 +100,8 @@ def describe_route(route: Route, device: str) -> str:
 
 def describe_rule(rule: RoutingPolicyRule) -> str:
     """Write a rule as iproute2 does."""
-    text = f"{rule.priority}: from {rule.src} lookup {rule.table}"
+    iif = f" iif {rule.iif}" if rule.iif else ""
+    text = f"{rule.priority}: from {rule.src}{iif} lookup {rule.table}"
     if rule.suppress_prefixlength is not None:
         text += f" suppress_prefixlength {rule.suppress_prefixlength}"
     if rule.suppress_ifgroup is not None:

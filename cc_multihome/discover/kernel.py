@@ -70,12 +70,13 @@ def _route(item: Mapping[str, Any], family: str) -> tuple[str, Route]:
 def _rule(item: Mapping[str, Any], family: str) -> RoutingPolicyRule | None:
     """Return the rule, or None for one that no plan can hold.
 
-    Rules with selectors that this package never writes (fwmark, iif, uid,
-    destination and so on) belong to others.
+    Rules with selectors that this package never writes (fwmark, another iif
+    than lo, uid, destination and so on) belong to others.
     """
-    known = {"priority", "src", "srclen", "table", "protocol"}
+    known = {"priority", "src", "srclen", "iif", "table", "protocol"}
     known |= {"suppress_prefixlen", "suppress_ifgroup", "action", "flags"}
-    if set(item) - known or "table" not in item:
+    is_foreign = set(item) - known or item.get("iif", "lo") != "lo"
+    if is_foreign or "table" not in item:
         return None
     src = item["src"]
     if "srclen" in item:
@@ -87,6 +88,7 @@ def _rule(item: Mapping[str, Any], family: str) -> RoutingPolicyRule | None:
         src=_network(src, family),
         suppress_prefixlength=item.get("suppress_prefixlen"),
         suppress_ifgroup=None if group is None else int(group),
+        iif=item.get("iif"),
     )
 
 

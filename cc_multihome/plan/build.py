@@ -13,7 +13,7 @@ The order of the rules is the heart of it (ip-rule(8)):
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, ip_address, ip_interface
 
 from cc_multihome.config.parse import Config
 from cc_multihome.errors import ConfigError, LinkError, Problem
@@ -36,10 +36,10 @@ from cc_multihome.numbers import (
     PRIORITY_MAIN_SPECIFIC,
     PRIORITY_POLICY,
     SUPPRESS_IFGROUP_SYSTEMD,
-    from_priority,
 )
 from cc_multihome.plan.bind import Bound, BoundInterface
 from cc_multihome.plan.policy import Exit, compile_destinations
+from cc_multihome.plan.sources import source_rules
 
 ANY_IPV4 = IPv4Network("0.0.0.0/0")
 # Answers on every ENI of every VPC, whatever the VPC's addresses are:
@@ -69,6 +69,7 @@ def build_plan(
     interfaces = tuple(
         _plan_interface(
             item,
+            instance.enis,
             is_default=item == bound.default,
             more_routes=tuple(
                 route for name, route in destinations if name == item.name
@@ -187,6 +188,7 @@ def _exit(item: BoundInterface) -> Exit | None:
 
 def _plan_interface(
     item: BoundInterface,
+    enis: tuple[Eni, ...],
     *,
     is_default: bool,
     more_routes: tuple[Route, ...],
@@ -194,6 +196,7 @@ def _plan_interface(
 ) -> PlannedInterface:
     ifname = item.link.ifname
     netdef_id = item.link.netdef_id or ifname
+    own_rules = source_rules(item.eni, enis, item.table)
     return PlannedInterface(
         mac=item.eni.mac,
         eni_id=item.eni.eni_id,
@@ -204,7 +207,7 @@ def _plan_interface(
         table_name=item.name,
         addresses=_addresses(item.eni),
         routes=(*_own_routes(item, is_default=is_default), *more_routes),
-        rules=(*more_rules, *_from_rules(item)),
+        rules=(*more_rules, *own_rules),
         mtu=item.link.mtu,
         optional=not item.eni.is_primary,
         keeps_ipv6=bool(item.eni.ipv6s),
@@ -230,21 +233,6 @@ def _own_routes(
         *(Route(ANY_IPV4, gateway, table, prefsrc) for table in tables),
         # Without it a neighbour would be reached through the VPC router.
         *(Route(net, None, item.table, prefsrc) for net in eni.subnet_ipv4s),
-    )
-
-
-def _from_rules(item: BoundInterface) -> tuple[RoutingPolicyRule, ...]:
-    """Make the rules on source address: one priority for each ENI.
-
-    They exclude each other, so their order does not matter; a priority that
-    counted addresses would move the rules of other ENIs when one is added.
-    """
-    eni = item.eni
-    priority = from_priority(eni.network_card, eni.device_number)
-    sources = [ip_network(address) for address in eni.local_ipv4s]
-    return tuple(
-        RoutingPolicyRule(priority=priority, table=item.table, src=source)
-        for source in (*sources, *eni.ipv4_prefixes)
     )
 
 

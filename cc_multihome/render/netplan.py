@@ -128,8 +128,9 @@ def _netdef(item: PlannedInterface) -> dict[str, Any]:
 
 
 def is_netplan_rule(rule: RoutingPolicyRule) -> bool:
-    """Can netplan say this rule? It knows no suppressors."""
-    return rule.suppress_prefixlength is None and rule.suppress_ifgroup is None
+    """Can netplan say this rule? It knows no suppressors and no `iif`."""
+    unsayable = (rule.suppress_prefixlength, rule.suppress_ifgroup, rule.iif)
+    return all(part is None for part in unsayable)
 
 
 def _route(route: Route) -> dict[str, Any]:

@@ -36,8 +36,12 @@ def _rule(rule: RoutingPolicyRule) -> str:
         "[RoutingPolicyRule]",
         f"Priority={rule.priority}",
         f"Table={rule.table}",
-        f"Family=ipv{rule.src.version}",
+        f"From={rule.src}"
+        if rule.src.prefixlen
+        else f"Family=ipv{rule.src.version}",
     ]
+    if rule.iif is not None:
+        lines.append(f"IncomingInterface={rule.iif}")
     if rule.suppress_prefixlength is not None:
         lines.append(f"SuppressPrefixLength={rule.suppress_prefixlength}")
     if rule.suppress_ifgroup is not None:

@@ -72,9 +72,15 @@ class LabInstance:
     def priorities(self) -> list[tuple[int, str, int]]:
         """Return the IPv4 rules in order: (priority, source, table)."""
         return [
-            (rule["priority"], rule["src"], int(rule["table"]))
+            (rule["priority"], _source(rule), int(rule["table"]))
             for rule in self.ip_json("-4 rule show")
         ]
+
+
+def _source(rule: dict[str, Any]) -> str:
+    """Return a rule's source as a prefix; a host, and "all", are bare."""
+    length = f"/{rule['srclen']}" if "srclen" in rule else ""
+    return f"{rule['src']}{length}"
 
 
 @contextmanager

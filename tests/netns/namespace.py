@@ -61,15 +61,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Query:
-    """One packet: where to, and the address that it is bound to, if any."""
+    """One packet: where to, and the address that it is bound to, if any.
+
+    Attributes:
+        came_in: the device of a packet that is forwarded.
+    """
 
     to: IPv4Address
     source: IPv4Address | None = None
+    came_in: str | None = None
 
     def words(self) -> str:
         """Return what follows `ip`."""
         bound = f" from {self.source}" if self.source else ""
-        return f"route get {self.to}{bound}"
+        came_in = f" iif {self.came_in}" if self.came_in else ""
+        return f"route get {self.to}{bound}{came_in}"
 
 
 def device_commands(plan: Plan) -> Iterator[str]:
@@ -107,6 +113,8 @@ def route_words(route: Route) -> str:
 def rule_words(rule: RoutingPolicyRule) -> str:
     """Write a rule as ip(8) takes it."""
     words = f"from {rule.src} table {rule.table} priority {rule.priority}"
+    if rule.iif is not None:
+        words += f" iif {rule.iif}"
     if rule.suppress_prefixlength is not None:
         words += f" suppress_prefixlength {rule.suppress_prefixlength}"
     if rule.suppress_ifgroup is not None:

@@ -124,12 +124,15 @@ def test_rules_of_others_like_ours_are_read_whole(netns: Netns) -> None:
         [
             "rule add from 10.9.0.0/16 lookup 4294967295 priority 1",
             "rule add lookup main suppress_prefixlength 8 priority 2",
+            "rule add from 10.8.0.0/16 iif lo lookup 7 priority 3",
         ]
     )
     observed = read_inside(netns)
     assert rule(1, 4294967295, "10.9.0.0/16") in observed.rules
     lone = replace(rule(2, 254), suppress_prefixlength=8)
     assert lone in observed.rules
+    own = replace(rule(3, 7, "10.8.0.0/16"), iif="lo")
+    assert own in observed.rules
 
 
 def test_both_families_are_read(new_netns: Callable[[], Netns]) -> None:

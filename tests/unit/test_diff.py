@@ -178,6 +178,7 @@ def test_the_kernels_own_rules_are_expected_too(
         pytest.param({"table": 20}, id="table"),
         pytest.param({"src": network("10.224.184.0/26")}, id="source"),
         pytest.param({"suppress_prefixlength": 0}, id="suppressor"),
+        pytest.param({"iif": "lo"}, id="iif"),
     ],
 )
 def test_a_rule_that_is_not_quite_the_one_is_missing(
@@ -200,6 +201,12 @@ def test_a_rule_is_written_with_its_suppressors() -> None:
         "31000: from 0.0.0.0/0 lookup 254 suppress_prefixlength 0"
         " suppress_ifgroup 31000"
     )
+
+
+def test_a_rule_is_written_with_its_device() -> None:
+    """As in `ip rule`."""
+    own = replace(rule(31101, 20, "10.0.1.0/24"), iif="lo")
+    assert describe_rule(own) == "31101: from 10.0.1.0/24 iif lo lookup 20"
 
 
 def test_a_plan_without_interfaces_asks_nothing_of_the_kernel() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
@@ -145,6 +146,11 @@ def test_what_is_no_unicast_route_of_one_device_is_left_out(
             {"suppress_prefixlen": 0, "suppress_ifgroup": "31000"},
             RoutingPolicyRule(7, 10, network("0.0.0.0/0"), 0, 31000),
             id="suppressors",
+        ),
+        pytest.param(
+            {"src": "10.0.0.0", "srclen": 24, "iif": "lo"},
+            replace(rule(7, 10, "10.0.0.0/24"), iif="lo"),
+            id="the host's own traffic",
         ),
     ],
 )

@@ -141,6 +141,15 @@ def test_the_netdef_keeps_its_id_after_the_rename() -> None:
     assert overlay(plan(first)) == overlay(plan(second))
 
 
+def test_a_rule_for_a_subnet_is_left_to_the_drop_in() -> None:
+    """Netplan has no `iif`."""
+    crowd = eni(
+        0, *(f"10.0.0.{it}" for it in range(10, 15)), subnet="10.0.0.0/24"
+    )
+    found = netdefs(plan_for({}, instance(crowd, eni(1))))
+    assert "routing-policy" not in found["ens5"]
+
+
 def test_rules_that_netplan_cannot_say_are_left_to_the_drop_in() -> None:
     """Netplan refuses unknown keys, and then the whole file."""
     priorities = [

@@ -80,3 +80,17 @@ def test_a_suppressor_alone_is_said_alone() -> None:
     text = drop_in(planned("ens5", rules=(lone,)), None)
     assert "SuppressInterfaceGroup" not in text
     assert "SuppressPrefixLength=0" in text
+
+
+def test_a_rule_for_a_subnet_is_for_the_hosts_own_traffic() -> None:
+    """Its source is said, and netplan has no key for `iif`."""
+    own = replace(rule(31101, 20, "10.0.1.0/24"), iif="lo")
+    text = drop_in(planned("ens5", rules=(own,)), None)
+    assert sections(text) == {
+        "RoutingPolicyRule": {
+            "Priority": "31101",
+            "Table": "20",
+            "From": "10.0.1.0/24",
+            "IncomingInterface": "lo",
+        }
+    }

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
 from cc_multihome.numbers import (
     ENI_IFGROUP,
+    FEW_ADDRESSES,
     POLICY_TABLE,
     PRIORITY_MAIN_SPECIFIC,
     PRIORITY_POLICY,
     from_priority,
 )
 from tests.lab.instance import LabInstance
+from tests.lab.shape import LabEni, Shape
 from tests.lab.user_data import Intent
 
 BUILT_IN = [(0, "all", 255), (32766, "all", 254), (32767, "all", 253)]
@@ -30,10 +33,26 @@ def planned_rules(intent: Intent) -> list[tuple[int, str, int]]:
     for name, table in intent.tables.items():
         eni = intent.shape.eni(name)
         priority = from_priority(eni.network_card, eni.device_number)
-        rules += [(priority, address, table) for address in eni.ipv4s]
+        rules += [
+            (priority, source, table) for source in sources(intent.shape, eni)
+        ]
     if intent.policy:
         rules.append((PRIORITY_POLICY, "all", POLICY_TABLE))
     return sorted(BUILT_IN + rules)
+
+
+def sources(shape: Shape, eni: LabEni) -> list[str]:
+    """Return the sources that an ENI's rules name: few, in `ip`'s words.
+
+    Not how the module finds them: from the shape, one subnet an ENI.
+    """
+    alone = [it.subnet for it in shape.enis].count(eni.subnet) == 1
+    if len(eni.ipv4s) > FEW_ADDRESSES and alone:
+        return [shape.subnet(eni.subnet).cidr, *eni.ipv4_prefixes]
+    exact = [ip_network(text) for text in (*eni.ipv4s, *eni.ipv4_prefixes)]
+    if len(exact) > FEW_ADDRESSES:
+        exact = list(collapse_addresses(exact))  # type: ignore[type-var]
+    return [str(net).removesuffix("/32") for net in exact]
 
 
 def read_state(instance: LabInstance) -> dict[str, Any]:
