@@ -215,9 +215,19 @@ def _plan_interface(
 
 
 def _addresses(eni: Eni) -> tuple[Interface, ...]:
+    """Give the first address its subnet's length, and the others their own.
+
+    So the kernel's route to the subnet is the first one's whenever which
+    address comes or goes: it takes the source from the oldest address of the
+    same length, and when that goes another one takes its place.
+    """
     return tuple(
-        ip_interface(f"{address}/{_subnet_of(eni, address).prefixlen}")
-        for address in eni.local_ipv4s
+        ip_interface(
+            f"{address}/{_subnet_of(eni, address).prefixlen}"
+            if index == 0
+            else f"{address}/{address.max_prefixlen}"
+        )
+        for index, address in enumerate(eni.local_ipv4s)
     )
 
 

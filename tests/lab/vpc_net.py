@@ -23,7 +23,9 @@ from tests.lab.shape import LabEni, Shape, Subnet
 from tests.lab.vpc_dns import RESOLVER, RESOLVER_IPV6
 from tests.lab.vpc_rules import (
     eni_ruleset,
+    gateway_name,
     igw_ruleset,
+    prefix_routes,
     tap_name,
     transfer_nets,
 )
@@ -59,6 +61,7 @@ class VpcNet:
         )
         self._subnets: dict[str, Subnet] = {}
         self._far: tuple[IPv4Network, ...] = ()
+        self._prefixes: set[str] = set()
 
     def make(self, shape: Shape) -> None:
         """Make the namespaces and what does not depend on ENIs."""
@@ -86,8 +89,7 @@ class VpcNet:
         ):
             self.router.ip(_gateway_link(name, net, far.name))
             far.ip(_far_link(net))
-        local = [f"{address}/32" for address in (IMDS, RESOLVER, NTP)]
-        local.append(f"{RESOLVER_IPV6}/128")
+        local = (IMDS, RESOLVER, NTP, RESOLVER_IPV6)
         self.router.ip(f"addr add {address} dev lo" for address in local)
 
     def apply(self, shape: Shape) -> None:
@@ -104,6 +106,7 @@ class VpcNet:
         self._apply_taps(shape)
         self.hyp.nft(eni_ruleset(shape))
         self.router.nft(igw_ruleset(shape))
+        self._route_prefixes(shape)
         # An address may have moved to another ENI.
         self.router.ip(
             f"neigh flush dev {gateway_name(subnet)}"
@@ -173,6 +176,19 @@ class VpcNet:
                 for line in _routes(subnet, subnets, self._far)
             )
 
+    def _route_prefixes(self, shape: Shape) -> None:
+        """Send delegated prefixes to their ENIs, as the VPC does: no ARP."""
+        tables = [
+            "main",
+            *range(FIRST_TABLE, FIRST_TABLE + len(self._subnets)),
+        ]
+        wanted = dict(prefix_routes(shape))
+        gone = self._prefixes - set(wanted)
+        lines = [f"del {prefix}" for prefix in gone]
+        lines += (f"replace {line}" for line in wanted.values())
+        self.router.ip(f"route {it} table {t}" for it in lines for t in tables)
+        self._prefixes = set(wanted)
+
     def _apply_far_hosts(self, shape: Shape) -> None:
         for far, own, own6, net in zip(
             (self.inet, self.corp),
@@ -210,11 +226,6 @@ class VpcNet:
             )
         bridge = bridge_name(shape.subnet(eni.subnet))
         yield f"link set {name} mtu {shape.mtu} master {bridge} up"
-
-
-def gateway_name(subnet: Subnet) -> str:
-    """Return the router's device in a subnet."""
-    return device_name("gw", subnet.name)
 
 
 def bridge_name(subnet: Subnet) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 
 from tests.lab.netns import device_name
-from tests.lab.shape import LabEni, Shape
+from tests.lab.shape import LabEni, Shape, Subnet
 
 CHECKS = ("src", "dst", "arp")
 # 198.18.0.0/15 is for tests between networks (RFC 2544), 100.64.0.0/10 for
@@ -47,6 +47,19 @@ class Drops:
 def tap_name(eni: LabEni) -> str:
     """Return the name of an ENI's tap in the hypervisor's namespace."""
     return device_name("tap", eni.name)
+
+
+def gateway_name(subnet: Subnet) -> str:
+    """Return the router's device in a subnet."""
+    return device_name("gw", subnet.name)
+
+
+def prefix_routes(shape: Shape) -> Iterator[tuple[str, str]]:
+    """Yield each delegated prefix and the router's route to its ENI."""
+    for eni in shape.enis:
+        dev = gateway_name(shape.subnet(eni.subnet))
+        for prefix in eni.ipv4_prefixes:
+            yield prefix, f"{prefix} via {eni.ipv4s[0]} dev {dev}"
 
 
 def counter_name(check: str, mac: str) -> str:

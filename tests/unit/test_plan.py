@@ -219,7 +219,7 @@ def test_several_addresses_have_a_rule_each_and_one_priority() -> None:
     second = plan_for({}, host).interfaces[1]
     assert list(map(str, second.addresses)) == [
         "10.0.1.10/24",
-        "10.0.1.11/24",
+        "10.0.1.11/32",
     ]
     assert second.rules == (
         rule(31101, 31001, "10.0.1.10"),

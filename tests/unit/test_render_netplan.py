@@ -178,7 +178,7 @@ def test_several_addresses_are_all_listed_and_the_first_is_the_source() -> (
         eni(0), eni(1, "10.0.1.10", "10.0.1.11", subnet="10.0.1.0/24")
     )
     found = netdefs(plan_for({}, host))["ens6"]
-    assert found["addresses"] == ["10.0.1.10/24", "10.0.1.11/24"]
+    assert found["addresses"] == ["10.0.1.10/24", "10.0.1.11/32"]
     assert {item["from"] for item in found["routes"]} == {"10.0.1.10"}
     assert [item["from"] for item in found["routing-policy"]] == [
         "10.0.1.10",

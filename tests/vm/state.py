@@ -15,6 +15,7 @@ from cc_multihome.numbers import (
     from_priority,
 )
 from tests.lab.instance import LabInstance
+from tests.lab.report import render
 from tests.lab.shape import LabEni, Shape
 from tests.lab.user_data import Intent
 
@@ -88,3 +89,16 @@ def file_stamps(instance: LabInstance) -> str:
 def suppressor_group() -> str:
     """Return the device group of every ENI, as `ip -N` prints it."""
     return str(ENI_IFGROUP)
+
+
+def assert_flows(instance: LabInstance, intent: Intent) -> None:
+    """Every flow right, nothing dropped."""
+    column = instance.column("with multihome", intent)
+    print(render([column]))
+
+    assert [] == [
+        f"{item.flow.id}: {item.detail}"
+        for item in column.verdicts
+        if not item.ok
+    ]
+    assert 0 == sum(drops.src for drops in column.drops.values())

@@ -10,11 +10,10 @@ import pytest
 from tests.lab import user_data
 from tests.lab.cleanup import Run
 from tests.lab.image import with_package
-from tests.lab.instance import LabInstance, booted
-from tests.lab.report import render
+from tests.lab.instance import booted
 from tests.lab.shape import LabEni, Shape, Subnet
 from tests.lab.user_data import SEED_INTENT, Intent
-from tests.vm.state import planned_rules
+from tests.vm.state import assert_flows, planned_rules
 
 # The primary is public and holds the default; a second network card; two
 # ENIs in one company subnet; a secondary address with a public one each.
@@ -112,16 +111,3 @@ def test_a_bare_key_manages_every_eni(lab_run: Run, deb: Path) -> None:
         names = {link["ifname"] for link in instance.ip_json("link show")}
         assert {"lo", "ens5", "ens6", "ens7"} == names
         assert_flows(instance, intent)
-
-
-def assert_flows(instance: LabInstance, intent: Intent) -> None:
-    """Every flow right, nothing dropped."""
-    column = instance.column("with multihome", intent)
-    print(render([column]))
-
-    assert [] == [
-        f"{item.flow.id}: {item.detail}"
-        for item in column.verdicts
-        if not item.ok
-    ]
-    assert 0 == sum(drops.src for drops in column.drops.values())

@@ -19,6 +19,7 @@ from tests.lab.vpc_rules import (
     drops_at,
     eni_ruleset,
     igw_ruleset,
+    prefix_routes,
     tap_name,
     transfer_nets,
 )
@@ -160,3 +161,14 @@ def test_the_primary_eni_is_device_0_on_card_0() -> None:
     assert primary_eni(replace(SEED, enis=(carded, PRIVATE))) == PRIVATE
     with pytest.raises(ValueError, match="device_number 0 on card 0"):
         primary_eni(replace(SEED, enis=(PUBLIC,)))
+
+
+def test_a_delegated_prefix_is_routed_to_its_eni() -> None:
+    """By its primary address: nobody answers ARP for the prefix."""
+    prefixed = replace(PUBLIC, ipv4_prefixes=("10.224.186.32/28",))
+    shape = replace(SEED, enis=(PRIVATE, prefixed))
+    assert dict(prefix_routes(shape)) == {
+        "10.224.186.32/28": (
+            "10.224.186.32/28 via 10.224.186.43 dev gw-public"
+        )
+    }
