@@ -118,6 +118,15 @@ def append_line(path: Path, line: str) -> None:
         os.close(handle)
 
 
+def write_kernel_value(path: Path, text: str) -> None:
+    """Write to a file of the kernel's, which takes the value at once.
+
+    It is no file of a disk: it cannot be made beside and put in place.
+    """
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 def make_directory(path: Path) -> None:
     """Make a directory that every service may read, whatever the umask."""
     if path.is_dir():

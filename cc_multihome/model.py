@@ -146,6 +146,8 @@ class PlannedInterface:
         optional: boot does not wait for it (every ENI but the primary).
         keeps_ipv6: has IPv6, which stays as DHCPv6 and router
             advertisements configure it.
+        shares_subnet: another ENI of the instance, managed or not, is in
+            its IPv4 subnet.
     """
 
     mac: str
@@ -161,6 +163,7 @@ class PlannedInterface:
     mtu: int
     optional: bool
     keeps_ipv6: bool
+    shares_subnet: bool = False
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,15 @@ def _plan_interface(
         mtu=item.link.mtu,
         optional=not item.eni.is_primary,
         keeps_ipv6=bool(item.eni.ipv6s),
+        shares_subnet=_shares_subnet(item.eni, enis),
+    )
+
+
+def _shares_subnet(eni: Eni, enis: tuple[Eni, ...]) -> bool:
+    """Is another ENI, whose IP runs on this host too, in its subnet?"""
+    others = (it for it in enis if it.mac != eni.mac and it.local_ipv4s)
+    return bool(eni.local_ipv4s) and any(
+        set(eni.subnet_ipv4s) & set(other.subnet_ipv4s) for other in others
     )
 
 
