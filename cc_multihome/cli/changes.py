@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an apply would change, as values for people and for JSON: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from difflib import unified_diff
+from typing import Any, Literal, TypeVar
+
+from cc_multihome.apply.diff import (
+    BUILT_IN_RULES,
+    describe_route,
+    describe_rule,
+)
+from cc_multihome.files import File
+from cc_multihome.model import (
+    Observed,
+    Plan,
+    PlannedInterface,
+    Route,
+    RoutingPolicyRule,
+)
+from cc_multihome.numbers import MAIN_TABLE
+
+T = TypeVar("T")
+Way = Literal["add", "remove"]
+SIGNS: dict[Way, str] = {"add": "+", "remove": "-"}
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """A file that would be written or removed.
+
+    Attributes:
+        diff: a unified one, from what is to what would be; "" where only
+            the mode differs.
+    """
+
+    path: str
+    action: Literal["create", "change", "remove"]
+    mode: str
+    diff: str
+
+
+@dataclass(frozen=True)
+class KernelChange:
+    """Something that the kernel would get, or lose.
+
+    Attributes:
+        what: address, rule or route.
+        text: as iproute2 writes it.
+        value: the same as data.
+    """
+
+    what: Literal["address", "rule", "route"]
+    way: Way
+    text: str
+    value: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"action": self.way, **self.value}
+
+
+def file_change(before: str, file: File) -> FileChange:
+    """Compare a file's text now with what it shall be."""
+    path, after = str(file.path), file.text or ""
+    lines = unified_diff(
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        path if before else "/dev/null",
+        path if file.text is not None else "/dev/null",
+    )
+    if file.text is None:
+        action: Literal["create", "change", "remove"] = "remove"
+    else:
+        action = "change" if before else "create"
+    text = "".join(_whole(line) for line in lines)
+    return FileChange(path, action, f"{file.mode:04o}", text)
+
+
+def _whole(line: str) -> str:
+    return line if line.endswith("\n") else f"{line}\n"
+
+
+def kernel_changes(
+    plan: Plan, former: Plan | None, observed: Observed
+) -> tuple[KernelChange, ...]:
+    """Say what the kernel would get and lose.
+
+    It loses what the former plan put there. Without a former plan the host
+    has cloud-init's networking, whose default routes go; the rest of that is
+    in the diff of its file.
+    """
+    return (
+        *_addresses(plan, former, observed),
+        *_rules(plan, former, observed),
+        *_routes(plan, former, observed),
+    )
+
+
+def _addresses(
+    plan: Plan, former: Plan | None, observed: Observed
+) -> Iterator[KernelChange]:
+    names = _names_now(plan)
+    wanted = {
+        (names[item.mac], address)
+        for item in plan.interfaces
+        for address in item.addresses
+    }
+    stale = {
+        (names[item.mac], address)
+        for item in _known(former, names)
+        for address in item.addresses
+    }
+    lost = (stale - wanted) & observed.addresses
+    for way, pairs in _ways(wanted - observed.addresses, lost):
+        for name, address in sorted(pairs, key=str):
+            value = {"ifname": name, "address": str(address)}
+            text = f"{address} dev {name}"
+            yield KernelChange("address", way, text, value)
+
+
+def _rules(
+    plan: Plan, former: Plan | None, observed: Observed
+) -> Iterator[KernelChange]:
+    wanted = set(plan.rules())
+    if plan.interfaces:
+        wanted |= set(BUILT_IN_RULES)
+    stale = set(former.rules()) if former else set()
+    lost = (stale - wanted) & observed.rules
+    for way, rules in _ways(wanted - observed.rules, lost):
+        for rule in sorted(rules, key=lambda it: (it.priority, str(it.src))):
+            value = as_data(rule)
+            yield KernelChange("rule", way, describe_rule(rule), value)
+
+
+def _routes(
+    plan: Plan, former: Plan | None, observed: Observed
+) -> Iterator[KernelChange]:
+    names = _names_now(plan)
+    wanted = {
+        (names[item.mac], route)
+        for item in plan.interfaces
+        for route in item.routes
+    }
+    stale = {
+        (names[item.mac], route)
+        for item in _known(former, names)
+        for route in item.routes
+    }
+    missing = {each for each in wanted if not _is_there(each, observed)}
+    lost = {
+        each
+        for each in stale
+        if _is_there(each, observed) and each not in wanted
+    }
+    if former is None:
+        lost |= set(_other_defaults(wanted, observed, set(names.values())))
+    for way, pairs in _ways(missing, lost):
+        for name, route in sorted(pairs, key=_route_order):
+            value = {"ifname": name, **as_data(route)}
+            text = describe_route(route, name)
+            yield KernelChange("route", way, text, value)
+
+
+def _other_defaults(
+    wanted: set[tuple[str, Route]], observed: Observed, names: set[str]
+) -> Iterator[tuple[str, Route]]:
+    """Give the default routes that DHCP made: it is off afterwards."""
+    for name, route in observed.routes:
+        is_default = route.to.prefixlen == 0 and route.to.version == 4
+        if not is_default or route.table != MAIN_TABLE or name not in names:
+            continue
+        if not any(
+            each == name and _fits(want, route) for each, want in wanted
+        ):
+            yield name, route
+
+
+def _is_there(pair: tuple[str, Route], observed: Observed) -> bool:
+    name, route = pair
+    return any(
+        device == name and _fits(route, have)
+        for device, have in observed.routes
+    )
+
+
+def _fits(want: Route, have: Route) -> bool:
+    """None in a plan stands for what the kernel fills in."""
+    return (
+        (want.to, want.via, want.table) == (have.to, have.via, have.table)
+        and want.prefsrc in (None, have.prefsrc)
+        and want.metric in (None, have.metric)
+    )
+
+
+def _names_now(plan: Plan) -> dict[str, str]:
+    """Map MAC to the device's name of now."""
+    return {item.mac: item.ifname for item in plan.interfaces}
+
+
+def _known(
+    former: Plan | None, names: dict[str, str]
+) -> Iterable[PlannedInterface]:
+    """Give the former interfaces that are still there.
+
+    With the device of an ENI all goes that the kernel had for it.
+    """
+    items = former.interfaces if former else ()
+    return [item for item in items if item.mac in names]
+
+
+def _ways(added: set[T], removed: set[T]) -> tuple[tuple[Way, set[T]], ...]:
+    return (("remove", removed), ("add", added))
+
+
+def _route_order(pair: tuple[str, Route]) -> tuple[int, int, str, str]:
+    name, route = pair
+    return route.table, route.to.version, str(route.to), name
+
+
+def as_data(value: Route | RoutingPolicyRule) -> dict[str, Any]:
+    """Return plain JSON data, keyed by the names of the attributes."""
+    made = {each.name: getattr(value, each.name) for each in fields(value)}
+    return {
+        key: item if item is None or isinstance(item, int) else str(item)
+        for key, item in made.items()
+    }

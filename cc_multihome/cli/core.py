@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs ask of the rest of the package: one function for each.
+
+The verbs call nothing else that reads the host or changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cc_multihome import pipeline, state
+from cc_multihome.apply import host
+from cc_multihome.apply.diff import mismatches
+from cc_multihome.apply.lock import holder
+from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
+from cc_multihome.apply.verify import LevelResult, verify
+from cc_multihome.cli.verb import InactiveError
+from cc_multihome.decide import Decision, decide
+from cc_multihome.discover.imds_tree import instance_from_tree
+from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.errors import MultihomeError
+from cc_multihome.files import File, read_text
+from cc_multihome.model import Observed, Plan
+from cc_multihome.plan.from_dict import plan_from_dict
+from cc_multihome.render.resolv_conf import resolv_conf
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What this host is to be, as far as the last runs tell.
+
+    Attributes:
+        by: who put it in force in this boot, `boot` or `kept`; None when
+            nothing did, or a person.
+        plan: None when none is in force, or it cannot be told.
+        why_not: where there is no plan, why it cannot be told.
+    """
+
+    by: str | None
+    plan: Plan | None
+    why_not: str | None = None
+
+
+def read_key() -> object:
+    """Return the configuration that a run by a person would take."""
+    return pipeline.read_key()
+
+
+def decided(raw: object) -> Decision | None:
+    """Decide as a run by a person would; changes nothing."""
+    return decide(raw, runtime=True)
+
+
+def apply(*, trigger: str, prove: bool) -> pipeline.Result:
+    """Make the host what the configuration asks."""
+    return pipeline.configure(read_key(), trigger=trigger, prove=prove)
+
+
+def roll_back() -> pipeline.Result:
+    """Go back to what was in force before the last change."""
+    return pipeline.roll_back()
+
+
+def take_away() -> pipeline.Result:
+    """Go back to cloud-init's networking, and forget the rest."""
+    return pipeline.take_away()
+
+
+def prove(plan: Plan, timeout: float) -> tuple[LevelResult, ...]:
+    """Ask the host whether it does what the plan says."""
+    return verify(plan, timeout=timeout)
+
+
+def find_changes(plan: Plan, files: tuple[File, ...]) -> host.Changes:
+    """Compare the host with a plan; changes nothing."""
+    return host.find_changes(plan, files)
+
+
+def read_file(file: File) -> str:
+    """Return what stands in the file's place now; "" for nothing."""
+    return read_text(file.path) or ""
+
+
+def resolver_file(plan: Plan) -> File | None:
+    """Return the resolver's file; None where the plan leaves it alone."""
+    if not plan.resolver.nameservers:
+        return None
+    return File(RESOLV_CONF, resolv_conf(plan.resolver))
+
+
+def running_resolver_units() -> tuple[str, ...]:
+    """Name the units of systemd-resolved that run, or would at boot."""
+    return tuple(
+        unit.name for unit in resolved_units() if unit.active or unit.enabled
+    )
+
+
+def kernel() -> Observed:
+    """Read addresses, routes and rules."""
+    return read_kernel()
+
+
+def missing(plan: Plan) -> tuple[str, ...]:
+    """Say what the kernel lacks of the plan, a line each."""
+    return mismatches(plan, read_kernel()) if plan.interfaces else ()
+
+
+def read_status() -> dict[str, Any] | None:
+    """Return the record of the last run; None before the first."""
+    return state.read_status()
+
+
+def running() -> int | None:
+    """Return the id of a process that applies something right now."""
+    return holder()
+
+
+def in_force(status: Mapping[str, Any] | None) -> InForce:
+    """Find out what this host is to be in this boot.
+
+    The last run's plan if it came to stay; else the one that was kept from
+    the run before.
+    """
+    by = state.active()
+    if status is None or (by is None and not host.own_files()):
+        return InForce(by, None)
+    if status["outcome"] in ("off", "restored"):
+        return InForce(by, None)
+    if status["plan"] is not None and status["error"] is None:
+        try:
+            return InForce(by, plan_from_dict(status["plan"]))
+        except (KeyError, TypeError, ValueError) as err:
+            return InForce(by, None, f"{state.STATUS} is unreadable: {err!r}")
+    return _kept(by)
+
+
+def _kept(by: str | None) -> InForce:
+    kept = state.load(state.KEPT)
+    if kept is None:
+        return InForce(by, None)
+    try:
+        known = instance_from_tree(kept["metadata"])
+        decision = decide(kept["key"], known=known, runtime=True)
+    except (MultihomeError, KeyError, TypeError) as err:
+        return InForce(by, None, f"the kept plan cannot be read: {err}")
+    return InForce(by, decision.plan if decision else None)
+
+
+def require_plan() -> Plan:
+    """Return the plan that is in force.
+
+    Raises:
+        InactiveError: there is none.
+    """
+    found = in_force(read_status())
+    if found.plan is None:
+        why = found.why_not or "no run has put one in force in this boot"
+        raise InactiveError(f"this host has no plan: {why}")
+    return found.plan

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a plan comes from: this host, or files, for work away from it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cc_multihome.cli.verb import FileError
+
+if TYPE_CHECKING:
+    from cc_multihome.files import File
+    from cc_multihome.model import Eni, Instance, Link, Plan
+
+STDIN = "-"
+# The name that the kernel gives the first ENI on the Nitro system; those
+# after it are numbered on.
+FIRST_SLOT = 5
+INVENTED_MTU = 1500
+# systemd.network(5) has had all that is rendered since 250.
+INVENTED_SYSTEMD = 257
+# Where the tree is in cloud-init's instance-data.json and in kept.json.
+_WRAPPINGS = (("ds", "meta_data"), ("ds", "meta-data"), ("metadata",))
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A plan and its files, by paths relative to the root."""
+
+    plan: Plan
+    files: tuple[File, ...]
+    instance: Instance
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add --config and --metadata."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="take the configuration from FILE: user-data, a mapping with the"
+        " key multihome, or what stands below it",
+    )
+    parser.add_argument(
+        "--metadata",
+        metavar="FILE",
+        help="work offline, with the instance that FILE describes: JSON as"
+        " below /latest/meta-data/, or cloud-init's instance-data.json",
+    )
+
+
+def sketch(args: argparse.Namespace) -> Sketch | None:
+    """Plan for what the options name, else for this host; changes nothing.
+
+    None: the configuration says `multihome: false`.
+
+    Raises:
+        FileError: a file is not what it should be.
+        MultihomeError: as decide() does.
+    """
+    if args.metadata:
+        return offline(key_of(args.config), read_metadata(args.metadata))
+    from cc_multihome.cli import core
+
+    decision = core.decided(key_of(args.config))
+    if decision is None:
+        return None
+    return Sketch(decision.plan, decision.files, decision.instance)
+
+
+def key_of(config: str | None) -> object:
+    """Return the configuration in a file, else this host's.
+
+    Raises:
+        FileError, OSError: there is none in the file.
+        ConfigError: the host's cannot be read.
+    """
+    if config:
+        return read_config(config)
+    from cc_multihome.cli import core
+
+    return core.read_key()
+
+
+def offline(raw: object, instance: Instance) -> Sketch | None:
+    """Plan for an instance that is elsewhere, with links that are invented.
+
+    Raises:
+        ConfigError: every mistake in the configuration.
+        LinkError: an ENI lacks something that its routing needs.
+    """
+    from cc_multihome.config.parse import parse, raise_if
+    from cc_multihome.plan.bind import bind_or_raise
+    from cc_multihome.plan.build import build_plan
+    from cc_multihome.render import render
+
+    parsed = parse(raw)
+    if parsed.config is None:
+        raise_if(parsed.problems)
+    if parsed.config is None or not parsed.config.enabled:
+        return None
+    bound = bind_or_raise(parsed, instance, invent_links(instance.enis))
+    plan = build_plan(
+        parsed.config, bound, instance, systemd_version=INVENTED_SYSTEMD
+    )
+    return Sketch(plan, render(plan, ()), instance)
+
+
+def invent_links(enis: tuple[Eni, ...]) -> tuple[Link, ...]:
+    """Give every ENI a device: ens5, ens6 and so on, as attached."""
+    from cc_multihome.model import Eni, Link
+
+    return tuple(
+        Link(f"ens{slot}", slot, eni.mac, INVENTED_MTU)
+        for slot, eni in enumerate(sorted(enis, key=Eni.sort_key), FIRST_SLOT)
+    )
+
+
+def read_config(name: str) -> object:
+    """Read a configuration file; `-` is standard input.
+
+    Raises:
+        FileError: there is no configuration in it.
+        OSError: it cannot be read.
+    """
+    from cc_multihome.cli.config_text import TextError, read_config_text
+
+    try:
+        return read_config_text(read_source(name)).raw
+    except TextError as err:
+        where = "".join(
+            f":{each}" for each in (err.line, err.column) if each is not None
+        )
+        raise FileError(f"{name}{where}: {err}") from err
+
+
+def read_metadata(name: str) -> Instance:
+    """Read an instance's metadata from a file.
+
+    Raises:
+        FileError: it is no JSON mapping.
+        ImdsError: the tree is incomplete or holds something else.
+        OSError: it cannot be read.
+    """
+    from cc_multihome.discover.imds_tree import instance_from_tree
+    from cc_multihome.errors import ImdsError
+
+    try:
+        tree = json.loads(read_source(name))
+    except ValueError as err:
+        raise FileError(f"{name}: no JSON: {err}") from err
+    if not isinstance(tree, dict):
+        raise FileError(f"{name}: found {tree!r:.40}, expected a mapping")
+    try:
+        return instance_from_tree(_unwrapped(tree))
+    except ImdsError as err:
+        raise FileError(f"{name}: {err}") from err
+
+
+def _unwrapped(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    for steps in _WRAPPINGS:
+        node: Any = tree
+        for step in steps:
+            node = node.get(step) if isinstance(node, Mapping) else None
+        if isinstance(node, Mapping):
+            return node
+    return tree
+
+
+def read_source(name: str) -> str:
+    """Read a file as text; `-` is standard input.
+
+    Raises:
+        FileError: it is no text.
+        OSError: it cannot be read.
+    """
+    try:
+        if name == STDIN:
+            return sys.stdin.read()
+        return Path(name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise FileError(
+            f"{name}: found bytes that are not UTF-8 at {err.start}, expected"
+            " text (gunzip it, if it is compressed)"
+        ) from err

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`multihome validate`: every mistake in a file, with its line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cc_multihome.cli.source import offline, read_metadata, read_source
+from cc_multihome.cli.verb import (
+    EXIT_OK,
+    EXIT_WRONG,
+    add_json,
+    add_verb,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from cc_multihome.cli.config_text import ConfigText
+    from cc_multihome.cli.verb import Verbs
+    from cc_multihome.errors import Problem
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake; line and column count from 1, None: of the whole file."""
+
+    path: str | None
+    line: int | None
+    column: int | None
+    found: str
+    expected: str | None
+
+    def say(self, name: str) -> str:
+        """Write it as compilers do."""
+        where = [name, *(str(it) for it in (self.line, self.column) if it)]
+        text = ":".join(where)
+        if self.path is None:
+            return f"{text}: {self.found}"
+        found = f"found {self.found}, expected {self.expected}"
+        return f"{text}: {self.path}: {found}"
+
+
+def add_validate(verbs: Verbs) -> None:
+    """Describe `multihome validate`."""
+    parser = add_verb(
+        verbs,
+        "validate",
+        run_validate,
+        summary="find every mistake in a configuration file",
+        description="Check user-data, a mapping with the key multihome, or a"
+        " file of /etc/multihome.d. Exit status 1 when there is a mistake.",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", help="the file; - is standard input"
+    )
+    parser.add_argument(
+        "--metadata",
+        metavar="FILE",
+        help="check it against the instance that FILE describes, too: JSON"
+        " as below /latest/meta-data/, or cloud-init's instance-data.json",
+    )
+    add_json(parser)
+
+
+def run_validate(args: argparse.Namespace) -> int:
+    """Do `multihome validate`."""
+    mistakes = find_mistakes(args.file, args.metadata)
+    if args.json:
+        print_json(_as_dict(args.file, mistakes))
+    else:
+        _print(args.file, mistakes)
+    return EXIT_WRONG if mistakes else EXIT_OK
+
+
+def find_mistakes(name: str, metadata: str | None) -> tuple[Mistake, ...]:
+    """Return the mistakes in a file.
+
+    Raises:
+        OSError, FileError: it cannot be read at all.
+        LinkError: the instance of `metadata` cannot be planned for.
+    """
+    from cc_multihome.cli.config_text import TextError, read_config_text
+
+    text = read_source(name)
+    try:
+        config = read_config_text(text)
+    except TextError as err:
+        return (Mistake(None, err.line, err.column, str(err), None),)
+    problems = (*config.repeated, *_problems(config.raw, metadata))
+    return tuple(_mistake(config, problem) for problem in problems)
+
+
+def _problems(raw: object, metadata: str | None) -> tuple[Problem, ...]:
+    from cc_multihome.config.parse import parse
+    from cc_multihome.errors import ConfigError
+
+    if metadata is None:
+        return parse(raw).problems
+    try:
+        offline(raw, read_metadata(metadata))
+    except ConfigError as err:
+        return err.problems
+    return ()
+
+
+def _mistake(config: ConfigText, problem: Problem) -> Mistake:
+    line, column = config.place(problem.path) or (None, None)
+    return Mistake(problem.path, line, column, problem.found, problem.expected)
+
+
+def _print(name: str, mistakes: tuple[Mistake, ...]) -> None:
+    for mistake in mistakes:
+        print(mistake.say(name), file=sys.stderr)
+    count = len(mistakes)
+    if count:
+        noun = "mistake" if count == 1 else "mistakes"
+        print(f"{name}: {count} {noun}", file=sys.stderr)
+    else:
+        print(f"{name}: right")
+
+
+def _as_dict(name: str, mistakes: tuple[Mistake, ...]) -> dict[str, Any]:
+    return {
+        "file": name,
+        "valid": not mistakes,
+        "problems": [vars(mistake) for mistake in mistakes],
+    }
