@@ -67,21 +67,30 @@ def read_config_text(text: str) -> ConfigText:
         TextError: it is no YAML mapping, or user-data of another kind.
     """
     _refuse_other_kinds(text)
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
-        root, steps = _root_of(node, text)
-        repeated = tuple(_repeated(root, steps))
-        value = loader.construct_document(node)
+        return _read(text)
+    except yaml.reader.ReaderError as err:
+        line = text.count("\n", 0, err.position) + 1
+        raise TextError(f"no YAML: {err}".split("\n")[0], line) from err
     except yaml.YAMLError as err:
         raise _text_error(err) from err
     except (ValueError, RecursionError) as err:
         raise TextError(f"no YAML that can be read: {err}") from err
+
+
+def _read(text: str) -> ConfigText:
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        root = _root_of(node, text)
+        # Before construction, which puts merged keys (`<<`) beside the own.
+        repeated = tuple(_repeated(root, ()))
+        value = loader.construct_document(node)
     finally:
         loader.dispose()
-    raw = value[KEY] if root is not node else value
     mark = _key_node(node, KEY) or root
-    places = {KEY: _at(mark), **dict(_places(root, steps))}
+    places = {KEY: _at(mark), **dict(_places(root, ()))}
+    raw = value[KEY] if root is not node else value
     return ConfigText(raw, places, repeated)
 
 
@@ -105,18 +114,19 @@ def _refuse_other_kinds(text: str) -> None:
         )
 
 
-def _root_of(node: yaml.Node | None, text: str) -> tuple[yaml.Node, _Steps]:
+def _root_of(node: yaml.Node | None, text: str) -> yaml.Node:
     """Return the node of what stands under the key."""
-    is_cloud_config = text.lstrip("\ufeff").startswith(CLOUD_CONFIG)
     if node is None:
         raise TextError(f"nothing, expected a mapping with the key {KEY}")
     if isinstance(node, yaml.MappingNode):
-        found = [value for key, value in node.value if _is_scalar(key, KEY)]
+        found: list[yaml.Node] = [
+            value for key, value in node.value if _is_scalar(key, KEY)
+        ]
         if found:
-            return found[-1], ()
-    if is_cloud_config:
+            return found[-1]
+    if text.lstrip("\ufeff").startswith(CLOUD_CONFIG):
         raise TextError(f"there is no key {KEY}: the module would do nothing")
-    return node, ()
+    return node
 
 
 def _key_node(node: yaml.Node | None, name: str) -> yaml.Node | None:

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`render` and `validate`: files in, text or mistakes with lines out."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cc_multihome.cli.config_text import TextError, read_config_text
+from cc_multihome.cli.main import main
+from cc_multihome.config.parse import parse
+from cc_multihome.discover.imds_tree import tree_of
+from tests.unit.builders import SEED_KEY, eni, instance, plan_for
+from tests.unit.cli_host import CliHost, make, read_json
+
+Write = Callable[..., str]
+USER_DATA = "#cloud-config\n" + yaml.safe_dump({"multihome": SEED_KEY})
+WRONG = """\
+#cloud-config
+packages: [vim]
+multihome:
+  interfaces:
+    private: {device_number: 0, table: 10}
+    public:
+      device_number: one
+      tabel: 20
+  default: public
+  policy:
+    - to: 192.0.2.14
+    - to:
+        - 198.51.100.42
+        - 10.0.0.1/8
+      via: private
+"""
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Write:
+    """Write a file, and return its path."""
+
+    def write(text: str, name: str = "user-data.yaml") -> str:
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def metadata(put: Write) -> str:
+    """The seed's host, as a file."""
+    return put(json.dumps(tree_of(instance())), "metadata.json")
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return what stands on standard error, without the file's name."""
+    said = capsys.readouterr().err.splitlines()
+    return [line.partition("user-data.yaml:")[2] for line in said]
+
+
+def test_a_right_file_is_right(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 0."""
+    name = put(USER_DATA)
+    assert main(["validate", name]) == 0
+    assert capsys.readouterr() == (f"{name}: right\n", "")
+    assert read_json(capsys, "validate", name) == {
+        "version": 1,
+        "file": name,
+        "valid": True,
+        "problems": [],
+    }
+
+
+def test_every_mistake_comes_with_its_line(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is absent has the line of what it is absent from."""
+    assert main(["validate", put(WRONG)]) == 1
+    said = lines(capsys)
+    starts = [line.partition(": found")[0] for line in said]
+    assert starts == [
+        "7:7: multihome.interfaces.public.device_number",
+        "8:7: multihome.interfaces.public.tabel",
+        "11:7: multihome.policy[0].via",
+        "14:11: multihome.policy[1].to[1]",
+        " 4 mistakes",
+    ]
+
+
+def test_the_json_has_every_mistake(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With path, line, column, found and expected."""
+    data = read_json(capsys, "validate", put(WRONG), status=1)
+    assert data["valid"] is False
+    assert len(data["problems"]) == 4
+    assert data["problems"][1] == {
+        "path": "multihome.interfaces.public.tabel",
+        "line": 8,
+        "column": 7,
+        "found": "an unknown key",
+        "expected": data["problems"][1]["expected"],
+    }
+    assert data["problems"][1]["expected"].startswith("table (known: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("multihome: {default: public}", id="with the key"),
+        pytest.param("default: public", id="below the key"),
+        pytest.param("#cloud-config\nmultihome: {default: public}", id="user"),
+        pytest.param("\ufeff#cloud-config\nmultihome: true", id="BOM"),
+        pytest.param("a: &x {default: b}\nmultihome: *x", id="alias"),
+        pytest.param("#cloud-config\nmultihome:", id="nothing after it"),
+    ],
+)
+def test_all_forms_are_read(put: Write, text: str) -> None:
+    """User-data, a mapping with the key, and a drop-in."""
+    assert main(["validate", put(text)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("", "nothing, expected a mapping", id="empty"),
+        pytest.param("a: [1\nb: 2", "2:2: no YAML: ", id="no YAML"),
+        pytest.param("a:\n\t- b", "2:1: no YAML: ", id="tab"),
+        pytest.param("a:\n \x07", "2: no YAML: ", id="control character"),
+        pytest.param("a: !!python/object:x {}", "no YAML: ", id="tag"),
+        pytest.param("{[]: 1}", "no YAML: ", id="unhashable"),
+        pytest.param("a: 2001-99-99", "no YAML that can", id="date"),
+        pytest.param("#cloud-config\na: 1", "no key multihome", id="no key"),
+        pytest.param("#!/bin/sh\n", "1: user-data of another", id="script"),
+        pytest.param("## template: jinja\na: 1", "1: a template", id="jinja"),
+        pytest.param("Content-Type: multipart/mixed\n", "MIME", id="MIME"),
+        pytest.param("- a\n- b\n", "found ['a', 'b'], expected", id="list"),
+        pytest.param("some words", "found 'some words'", id="text"),
+        pytest.param("multihome: 3", "1:1: multihome: found 3", id="number"),
+    ],
+)
+def test_what_is_no_configuration_is_said(
+    put: Write,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    said: str,
+) -> None:
+    """As a mistake of the file, with its line where there is one."""
+    name = put(text)
+    assert main(["validate", name]) == 1
+    assert said in "\n".join(lines(capsys))
+    assert read_json(capsys, "validate", name, status=1)["valid"] is False
+
+
+def test_a_key_that_stands_twice_is_a_mistake(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """YAML takes the last one, and says nothing."""
+    text = "multihome:\n  default: a\n  policy: []\n  default: b\n"
+    assert main(["validate", put(text)]) == 1
+    (said, _) = lines(capsys)
+    assert said.startswith("4:3: multihome.default: found it again")
+    assert "the first is on line 2" in said
+
+
+def test_a_key_that_is_no_text_has_its_line(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`on` is true to YAML, and 10 a number."""
+    text = "interfaces:\n  10: {device_number: 0}\n  on: {device_number: 1}\n"
+    assert main(["validate", put(text)]) == 1
+    starts = [line.partition(": found")[0] for line in lines(capsys)]
+    assert starts[0] == "2:3: multihome.interfaces[10]"
+    assert starts[1] == "3:3: multihome.interfaces[true]"
+
+
+def test_a_merged_key_has_the_line_that_it_comes_from(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`<<` is no key of ours."""
+    text = (
+        "x: &x\n  device_number: no\nmultihome:\n  interfaces:\n"
+        "    a: {<<: *x}\n"
+    )
+    assert main(["validate", put(text)]) == 1
+    assert lines(capsys)[0].startswith(
+        "2:3: multihome.interfaces.a.device_number"
+    )
+
+
+def test_an_alias_that_contains_itself_ends(put: Write) -> None:
+    """Such a value is a mistake, not an endless loop."""
+    assert main(["validate", put("multihome: &a {interfaces: *a}")]) == 1
+
+
+def test_standard_input_is_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in `cloud-init query userdata | multihome validate -`."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(WRONG))
+    assert main(["validate", "-"]) == 1
+    assert capsys.readouterr().err.startswith("-:7:7: multihome.interfaces")
+
+
+def test_a_file_that_is_not_there_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its path; a program gets an error, not a mistake in the file."""
+    name = str(tmp_path / "none.yaml")
+    data = read_json(capsys, "validate", name, status=1)
+    assert data["error"]["kind"] == "file"
+    assert name in data["error"]["message"]
+
+
+def test_a_file_that_is_no_text_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """User-data is often compressed."""
+    (tmp_path / "x.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    assert main(["validate", str(tmp_path / "x.gz")]) == 1
+    assert "gunzip it" in capsys.readouterr().err
+
+
+def test_with_metadata_the_instance_is_asked_too(
+    put: Write, metadata: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Selectors that match no ENI, names that nobody has."""
+    text = "interfaces:\n  a: {device_number: 0}\n  b: {device_number: 7}\n"
+    name = put(text)
+    assert main(["validate", name]) == 0
+    assert main(["validate", "--metadata", metadata, name]) == 1
+    assert lines(capsys)[0].startswith("3:3: multihome.interfaces.b: found")
+    right = put(USER_DATA)
+    assert main(["validate", "--metadata", metadata, right]) == 0
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        ),
+        max_leaves=12,
+    )
+)
+def test_every_mistake_of_any_value_has_a_place(value: object) -> None:
+    """The lines are found by the paths that the checks give."""
+    text = yaml.safe_dump({"multihome": value}, allow_unicode=True)
+    config = read_config_text(text)
+    for problem in parse(config.raw).problems:
+        assert config.place(problem.path) is not None
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """And nothing else happens."""
+    try:
+        read_config_text(text)
+    except TextError as err:
+        assert str(err)
+
+
+def test_render_works_away_from_any_instance(
+    put: Write, metadata: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a metadata file and a config file."""
+    config = put(USER_DATA)
+    arguments = ["render", "--metadata", metadata, "--config", config]
+    assert main(arguments) == 0
+    ethernets = yaml.safe_load(capsys.readouterr().out)["network"]["ethernets"]
+    assert list(ethernets) == ["ens5", "ens6"]
+    assert ethernets["ens6"]["set-name"] == "public"
+    data = read_json(capsys, *arguments)
+    assert list(data) == ["version", "files", "plan"]
+    assert data["plan"]["interfaces"][0]["name"] == "private"
+    paths = [file["path"] for file in data["files"]]
+    assert paths[0] == "/run/netplan/55-multihome.yaml"
+    assert set(data["files"][0]) == {"path", "mode", "text"}
+    assert main([*arguments, "--all"]) == 0
+    said = capsys.readouterr().out
+    assert [path in said for path in paths] == [True] * len(paths)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda tree: tree, id="tree"),
+        pytest.param(lambda it: {"ds": {"meta_data": it}}, id="cloud-init"),
+        pytest.param(lambda it: {"metadata": it, "key": {}}, id="kept"),
+    ],
+)
+def test_metadata_may_be_wrapped(
+    put: Write,
+    capsys: pytest.CaptureFixture[str],
+    wrap: Callable[[object], object],
+) -> None:
+    """As cloud-init and this package keep it."""
+    file = put(json.dumps(wrap(tree_of(instance()))), "m.json")
+    config = put(USER_DATA)
+    assert main(["render", "--metadata", file, "--config", config]) == 0
+    assert "10.224.186.43" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("{", "no JSON", id="cut short"),
+        pytest.param("[]", "expected a mapping", id="list"),
+        pytest.param('{"mac": 1}', "instance-id", id="incomplete"),
+    ],
+)
+def test_metadata_that_is_none_is_said(
+    put: Write, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    """With the file's name."""
+    file, config = put(text, "m.json"), put(USER_DATA)
+    assert main(["render", "--metadata", file, "--config", config]) == 1
+    error = capsys.readouterr().err
+    assert "m.json" in error
+    assert said in error
+
+
+def test_a_broken_config_of_render_has_its_line(
+    put: Write, metadata: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As validate has it."""
+    config = put("a: [1\nb: 2")
+    assert main(["render", "--metadata", metadata, "--config", config]) == 1
+    assert f"{config}:2:2: no YAML" in capsys.readouterr().err
+
+
+def test_render_of_this_host_takes_its_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without any option."""
+    host: CliHost = make(monkeypatch, tmp_path)
+    host.key = SEED_KEY
+    assert main(["render"]) == 0
+    assert host.asked == [SEED_KEY]
+    assert yaml.safe_load(capsys.readouterr().out)["network"]["version"] == 2
+
+
+def test_a_plan_without_files_is_no_error_of_the_reader(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One ENI and no wishes; or the key is false."""
+    host = make(monkeypatch, tmp_path)
+    host.plan = plan_for({}, instance(eni(0)))
+    assert main(["render"]) == 3
+    assert "one ENI" in capsys.readouterr().err
+    host.enabled = False
+    assert read_json(capsys, "render", status=3)["error"]["kind"] == "inactive"

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`multihome status` tells the truth, and its exit status sums it up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cc_multihome import state
+from cc_multihome.apply import host as apply_host
+from cc_multihome.cli import core
+from cc_multihome.cli.main import main
+from cc_multihome.discover.imds_tree import tree_of
+from cc_multihome.errors import ImdsError
+from cc_multihome.plan.as_dict import plan_as_dict
+from tests.unit.builders import SEED_KEY, instance, plan_for
+from tests.unit.cli_host import CliHost, make, read_json, record
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliHost:
+    """A healthy host."""
+    return make(monkeypatch, tmp_path)
+
+
+def test_a_healthy_host_exits_0(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its plan, its run and its interfaces."""
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    for part in (
+        *("multihome is healthy", "2026-11-24T03:00:00Z", "2.5 s"),
+        *("cloud-init at boot", "applied", "i-0123", "eni-00000001"),
+        *("private", "public", "10 (private)", "10.224.186.43"),
+        *("kernel ok, neighbours ok, services ok", "169.254.169.253"),
+        "3 routes",
+    ):
+        assert part in said, part
+    assert "missing" not in said
+
+
+def test_the_json_has_its_documented_keys(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the last run, of the plan in force, of the kernel."""
+    data = read_json(capsys, "status")
+    assert list(data) == [
+        *("version", "health", "in_force_by", "running"),
+        *("last", "plan", "missing", "failed"),
+    ]
+    assert data["health"] == "healthy"
+    assert data["plan"] == plan_as_dict(host.plan)
+    assert data["last"]["trigger"] == "boot"
+    assert "failed" not in data["last"]
+
+
+def test_a_kernel_that_lost_something_exits_1(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the interface that it is of is named."""
+    rules = frozenset(r for r in host.kernel.rules if r.table != 20)
+    host.kernel = replace(host.kernel, rules=rules)
+    assert main(["status"]) == 1
+    said = capsys.readouterr().out
+    assert "multihome is differs: the kernel does not hold the plan" in said
+    assert "rule 31101: from 10.224.186.43/32 lookup 20 is missing" in said
+    public, private = (
+        next(line for line in said.splitlines() if line.startswith(name))
+        for name in ("public", "private")
+    )
+    assert public.endswith("1 missing")
+    assert private.endswith("ok")
+    data = read_json(capsys, "status", status=1)
+    assert (data["health"], len(data["missing"])) == ("differs", 1)
+
+
+def test_a_failed_run_exits_1_and_says_why(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though the former plan is in force and whole."""
+    failed: dict[str, Any] = {
+        "time": "2026-11-24T04:00:00Z",
+        "input": "cd34",
+        "error": "rule X is missing",
+        "plan": None,
+        "kernel": {"addresses": [], "routes": [], "rules": []},
+    }
+    host.status = record(
+        None,
+        outcome="rolled_back",
+        error="the gateway is silent\nput back",
+        verification=[],
+        failed=failed,
+    )
+    assert main(["status"]) == 1
+    said = capsys.readouterr().out
+    assert "multihome is failed" in said
+    assert "  the gateway is silent\n  put back" in said
+    assert "taken back at 2026-11-24T04:00:00Z" in said
+    assert "rule X is missing" in said
+    data = read_json(capsys, "status", status=1)
+    assert data["failed"] == failed
+    assert data["last"]["error"].startswith("the gateway")
+
+
+@pytest.mark.parametrize("outcome", ["off", "restored"])
+def test_what_is_not_in_force_exits_3(
+    host: CliHost, capsys: pytest.CaptureFixture[str], outcome: str
+) -> None:
+    """It is neither right nor wrong."""
+    host.status = record(None, outcome=outcome)
+    host.force = core.InForce(None, None)
+    assert main(["status"]) == 3
+    assert "inactive" in capsys.readouterr().out
+
+
+def test_a_host_that_never_ran_exits_3(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And has little to say."""
+    host.status, host.force = None, core.InForce(None, None)
+    data = read_json(capsys, "status", status=3)
+    assert (data["health"], data["last"], data["plan"]) == (
+        *("never", None, None),
+    )
+    assert main(["status"]) == 3
+    assert "has not run" in capsys.readouterr().out
+
+
+def test_a_plan_that_cannot_be_told_is_no_good_health(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error is not an empty answer."""
+    host.force = core.InForce("boot", None, "status.json is unreadable")
+    assert main(["status"]) == 1
+    assert "status.json is unreadable" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_is_said(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is missing may be on its way."""
+    host.running = 4711
+    main(["status"])
+    assert "process 4711 applies" in capsys.readouterr().out
+
+
+def test_a_level_that_failed_without_an_error_is_shown(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It did not answer before the change either."""
+    levels = [
+        {
+            "level": "services",
+            "state": "failed",
+            "seconds": 1.0,
+            "details": ["resolver 10.0.0.2: no answer"],
+        }
+    ]
+    host.status = record(host.plan, verification=levels)
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "services failed" in said
+    assert "services: resolver 10.0.0.2: no answer" in said
+
+
+class Kept:
+    """What in_force() reads, as values."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.active: str | None = "boot"
+        self.files: tuple[Path, ...] = ()
+        self.kept: dict[str, Any] | None = None
+        self.error: Exception | None = None
+        patch.setattr(state, "active", lambda: self.active)
+        patch.setattr(state, "load", lambda _: self.kept)
+        patch.setattr(apply_host, "own_files", lambda: self.files)
+        patch.setattr(core, "decide", self.decide)
+
+    def decide(self, raw: object, *, known: object, runtime: bool) -> Any:
+        """Decide from what was kept."""
+        if self.error:
+            raise self.error
+        assert (raw, known, runtime) == (SEED_KEY, instance(), True)
+        return type("Decision", (), {"plan": plan_for()})
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """A host in whose boot cloud-init ran the module."""
+    return Kept(monkeypatch)
+
+
+def test_the_plan_of_a_good_run_is_in_force(kept: Kept) -> None:
+    """It comes from the record, whole."""
+    found = core.in_force(record(plan_for()))
+    assert found == core.InForce("boot", plan_for())
+
+
+def test_after_a_failed_run_the_kept_plan_is_in_force(kept: Kept) -> None:
+    """The plan of the record is the one that was taken back."""
+    kept.kept = {"key": SEED_KEY, "metadata": tree_of(instance())}
+    other = record(plan_for({}), error="no", outcome="rolled_back")
+    assert core.in_force(other).plan == plan_for()
+
+
+def test_a_failed_run_and_nothing_kept_is_no_plan(kept: Kept) -> None:
+    """The first run of a host failed."""
+    found = core.in_force(record(plan_for(), error="no"))
+    assert found == core.InForce("boot", None)
+
+
+def test_a_kept_plan_that_cannot_be_read_is_said(kept: Kept) -> None:
+    """And not taken for none."""
+    kept.kept = {"key": SEED_KEY, "metadata": tree_of(instance())}
+    kept.error = ImdsError("cut short")
+    found = core.in_force(record(None, error="no"))
+    assert found.plan is None
+    assert found.why_not == "the kept plan cannot be read: cut short"
+
+
+def test_a_record_of_another_shape_is_said(kept: Kept) -> None:
+    """It may be a later version's."""
+    status = {**record(None), "plan": {"interfaces": 1}}
+    found = core.in_force(status)
+    assert found.why_not is not None
+    assert "unreadable" in found.why_not
+
+
+@pytest.mark.parametrize("outcome", ["off", "restored"])
+def test_what_was_taken_away_is_not_in_force(kept: Kept, outcome: str) -> None:
+    """Whatever plan the record has."""
+    status = record(plan_for(), outcome=outcome)
+    assert core.in_force(status).plan is None
+
+
+def test_the_record_of_an_earlier_boot_is_not_in_force(kept: Kept) -> None:
+    """It is in /var; what is in force is in /run."""
+    kept.active = None
+    assert core.in_force(record(plan_for())).plan is None
+    kept.files = (Path("/run/netplan/55-multihome.yaml"),)
+    assert core.in_force(record(plan_for())).plan == plan_for()
+
+
+def test_before_the_first_run_nothing_is_in_force(kept: Kept) -> None:
+    """Not even where the early unit has said so."""
+    assert core.in_force(None) == core.InForce("boot", None)
