@@ -128,7 +128,7 @@ def end_unfinished() -> bool:
         return True
 
 
-def take_away() -> Result:
+def take_away(trigger: str = "refresh") -> Result:
     """Take everything back, and forget it: the key is gone.
 
     Raises:
@@ -141,7 +141,7 @@ def take_away() -> Result:
         state.forget(*names)
         state.set_active(None)
         result = Result("restored", changed=True)
-        _Run("refresh").record(result)
+        _Run(trigger).record(result)
         return result
 
 

@@ -28,6 +28,12 @@ from cc_multihome.apply.resolver import (
     needs_resolver,
     restore_resolver,
 )
+from cc_multihome.apply.sysctl import (
+    Sysctl,
+    apply_sysctls,
+    find_sysctls,
+    restore_sysctls,
+)
 from cc_multihome.apply.verify import (
     LevelResult,
     probe_baseline,
@@ -68,6 +74,7 @@ class Changes:
         drift: what the kernel lost of the plan, a line each.
         drifted: the interfaces that this concerns.
         built_in: the kernel's own rules that are gone.
+        sysctls: the kernel's settings of links that have to change.
     """
 
     files: tuple[File, ...]
@@ -76,10 +83,11 @@ class Changes:
     drift: tuple[str, ...] = ()
     drifted: tuple[str, ...] = ()
     built_in: tuple[RoutingPolicyRule, ...] = ()
+    sysctls: tuple[Sysctl, ...] = ()
 
     def is_empty(self) -> bool:
         """Is the host already what the plan says?"""
-        return not (self.files or self.names or self.drift or self.resolver)
+        return self == Changes((), {}, resolver=False)
 
 
 def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
@@ -94,8 +102,9 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
     }
     changed = tuple(file for file in (*files, *stale) if differs(file))
     resolver = needs_resolver(plan.resolver)
+    sysctls = find_sysctls(plan)
     if changed or names:
-        return Changes(changed, names, resolver)
+        return Changes(changed, names, resolver, sysctls=sysctls)
     kernel = read_kernel()
     return Changes(
         files=(),
@@ -104,6 +113,7 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
         drift=mismatches(plan, kernel),
         drifted=lost_interfaces(plan, kernel),
         built_in=lost_built_in(plan, kernel),
+        sysctls=sysctls,
     )
 
 
@@ -176,6 +186,8 @@ def _change(plan: Plan, changes: Changes, checkpoint: Checkpoint) -> None:
         # networkd gives back its own rules, not the kernel's.
         words = f"rule add priority {rule.priority} lookup {rule.table}"
         run(["ip", "-4", *words.split()])
+    if changes.sysctls:
+        apply_sysctls(changes.sysctls, checkpoint)
     if changes.resolver:
         apply_resolver(plan.resolver, checkpoint)
 
@@ -232,6 +244,7 @@ def restore() -> None:
         write(File(path, None))
     if files:
         reload_networkd()
+    restore_sysctls()
     restore_resolver()
 
 

@@ -16,6 +16,7 @@ from cc_multihome.apply.checkpoint import (
 from cc_multihome.apply.networkd import ReloadAgain
 from cc_multihome.apply.rename import RenameBack
 from cc_multihome.apply.resolver import PutUnitsBack
+from cc_multihome.apply.sysctl import PutSysctlBack
 from cc_multihome.errors import RollbackError
 from cc_multihome.files import read_text
 
@@ -23,7 +24,13 @@ LOG = logging.getLogger(__name__)
 
 KINDS: dict[str, type[Undo]] = {
     undo.kind: undo
-    for undo in (PutFileBack, ReloadAgain, RenameBack, PutUnitsBack)
+    for undo in (
+        PutFileBack,
+        ReloadAgain,
+        RenameBack,
+        PutSysctlBack,
+        PutUnitsBack,
+    )
 }
 
 

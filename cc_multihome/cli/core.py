@@ -44,8 +44,20 @@ class InForce:
 
 
 def read_key() -> object:
-    """Return the configuration that a run by a person would take."""
-    return pipeline.read_key()
+    """Return the configuration that a run by a person would take.
+
+    Raises:
+        ConfigError: it cannot be read.
+        InactiveError: there is none. A key with nothing after it is one, and
+            asks for all defaults: the two must not be taken for each other.
+    """
+    key = pipeline.read_key()
+    if key is None and not (state.STATE / state.KEY).exists():
+        raise InactiveError(
+            "this host has no configuration: cloud-init has handed over no"
+            " key `multihome`, or `multihome restore` has dropped it since"
+        )
+    return key
 
 
 def decided(raw: object) -> Decision | None:
@@ -65,7 +77,7 @@ def roll_back() -> pipeline.Result:
 
 def take_away() -> pipeline.Result:
     """Go back to cloud-init's networking, and forget the rest."""
-    return pipeline.take_away()
+    return pipeline.take_away("person")
 
 
 def prove(plan: Plan, timeout: float) -> tuple[LevelResult, ...]:

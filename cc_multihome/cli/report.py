@@ -56,7 +56,8 @@ _KINDS = (
     _Kind(
         InactiveError,
         "inactive",
-        "`multihome status` says what is in force",
+        "give the instance the key multihome and reboot it, if it is to have"
+        " one; `multihome status` says what is in force",
         EXIT_INACTIVE,
     ),
     _Kind(FileError, "file", "mend the file, or give another one"),

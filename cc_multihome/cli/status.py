@@ -36,7 +36,7 @@ _MEANS = {
     "differs": "the kernel does not hold the plan",
     "unknown": "what is planned cannot be told",
     "inactive": "nothing is in force in this boot",
-    "never": "it has not run on this host",
+    "never": "it has never run on this host",
 }
 _KINDS = {EXIT_OK: "good", EXIT_WRONG: "bad", EXIT_INACTIVE: "doubt"}
 _TRIGGERS = {
@@ -141,7 +141,7 @@ def _as_dict(view: View) -> dict[str, Any]:
 def _text(view: View, style: Style) -> str:
     kind = _KINDS[_STATUS[view.health]]
     health = style.paint(view.health, kind)
-    parts = [f"multihome is {health}: {_MEANS[view.health]}"]
+    parts = [f"multihome: {health} ({_MEANS[view.health]})"]
     if view.running is not None:
         parts.append(f"process {view.running} applies something right now")
     if view.last is not None:
@@ -196,7 +196,7 @@ def _row(
     item: PlannedInterface, missing: tuple[str, ...], style: Style
 ) -> tuple[str, ...]:
     needles = (f" on {item.name} ", f" dev {item.name} ")
-    tables = {f" lookup {rule.table}" for rule in item.rules}
+    tables = {f" lookup {rule.table} " for rule in item.rules}
     lost = sum(
         any(needle in f"{line} " for needle in (*needles, *tables))
         for line in missing

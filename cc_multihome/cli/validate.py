@@ -90,7 +90,8 @@ def find_mistakes(name: str, metadata: str | None) -> tuple[Mistake, ...]:
     except TextError as err:
         return (Mistake(None, err.line, err.column, str(err), None),)
     problems = (*config.repeated, *_problems(config.raw, metadata))
-    return tuple(_mistake(config, problem) for problem in problems)
+    found = [_mistake(config, problem) for problem in problems]
+    return tuple(sorted(found, key=lambda it: (it.line or 0, it.column or 0)))
 
 
 def _problems(raw: object, metadata: str | None) -> tuple[Problem, ...]:

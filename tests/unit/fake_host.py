@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cc_multihome.apply import deadman, networkd, rename, resolver, verify
+from cc_multihome.apply import (
+    deadman,
+    networkd,
+    rename,
+    resolver,
+    sysctl,
+    verify,
+)
 from cc_multihome.apply import host as apply
 from cc_multihome.apply.probes import Probe
 from cc_multihome.apply.verify import wait_until_converged
@@ -71,6 +78,7 @@ class FakeHost:
     def use(self, patch: pytest.MonkeyPatch) -> None:
         """Take the place of the real host."""
         patch.setattr(apply, "ROOT", self.root)
+        patch.setattr(sysctl, "ROOT", self.root)
         patch.setattr(networkd, "SYSTEM_BUS", self.root)
         for module in (apply, networkd, rename, resolver):
             patch.setattr(module, "run", self.run)

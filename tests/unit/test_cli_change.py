@@ -158,6 +158,31 @@ def test_the_core_is_asked_with_the_hosts_configuration(
     assert asked == [(SEED_KEY, {"trigger": "person", "prove": False})]
 
 
+def test_no_configuration_is_not_one_that_asks_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`multihome:` with nothing after it does."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(state, "STATE", tmp_path)
+    monkeypatch.setattr(pipeline, "configure", pytest.fail)
+    assert main(["apply"]) == 3
+    assert "has no configuration" in capsys.readouterr().err
+    (tmp_path / state.KEY).write_text("null\n")
+    assert core.read_key() is None
+
+
+def test_a_restore_by_a_person_is_recorded_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not as one by the timer."""
+    asked: list[object] = []
+    monkeypatch.setattr(pipeline, "take_away", asked.append)
+    core.take_away()
+    assert asked == ["person"]
+
+
 def test_verify_proves_the_plan_in_force(
     host: CliHost, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,7 +128,7 @@ def test_the_json_has_its_documented_keys(
     }
     assert set(data["rules"][0]) == {
         *("action", "priority", "table", "src"),
-        *("suppress_prefixlength", "suppress_ifgroup"),
+        *("suppress_prefixlength", "suppress_ifgroup", "iif"),
     }
     assert set(data["routes"][0]) == {
         *("action", "ifname", "to", "via", "table", "prefsrc", "metric"),
@@ -205,7 +205,7 @@ def test_a_secondary_address_that_went_is_removed() -> None:
     two = instance(eni(0), eni(1, "10.0.1.10", "10.0.1.11"))
     former, plan = plan_for({}, two), plan_for({}, instance(eni(0), eni(1)))
     changes = kernel_changes(plan, former, observed_of(former))
-    assert "remove address 10.0.1.11/24 dev ens6" in texts(changes)
+    assert "remove address 10.0.1.11/32 dev ens6" in texts(changes)
     assert "remove rule 31101: from 10.0.1.11/32 lookup 31001" in texts(
         changes
     )

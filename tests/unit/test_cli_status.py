@@ -16,7 +16,7 @@ from cc_multihome.cli.main import main
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.errors import ImdsError
 from cc_multihome.plan.as_dict import plan_as_dict
-from tests.unit.builders import SEED_KEY, instance, plan_for
+from tests.unit.builders import SEED_KEY, instance, observed_of, plan_for
 from tests.unit.cli_host import CliHost, make, read_json, record
 
 
@@ -33,7 +33,7 @@ def test_a_healthy_host_exits_0(
     assert main(["status"]) == 0
     said = capsys.readouterr().out
     for part in (
-        *("multihome is healthy", "2026-11-24T03:00:00Z", "2.5 s"),
+        *("multihome: healthy", "2026-11-24T03:00:00Z", "2.5 s"),
         *("cloud-init at boot", "applied", "i-0123", "eni-00000001"),
         *("private", "public", "10 (private)", "10.224.186.43"),
         *("kernel ok, neighbours ok, services ok", "169.254.169.253"),
@@ -66,7 +66,7 @@ def test_a_kernel_that_lost_something_exits_1(
     host.kernel = replace(host.kernel, rules=rules)
     assert main(["status"]) == 1
     said = capsys.readouterr().out
-    assert "multihome is differs: the kernel does not hold the plan" in said
+    assert "multihome: differs (the kernel does not hold the plan)" in said
     assert "rule 31101: from 10.224.186.43/32 lookup 20 is missing" in said
     public, private = (
         next(line for line in said.splitlines() if line.startswith(name))
@@ -76,6 +76,24 @@ def test_a_kernel_that_lost_something_exits_1(
     assert private.endswith("ok")
     data = read_json(capsys, "status", status=1)
     assert (data["health"], len(data["missing"])) == ("differs", 1)
+
+
+def test_a_lost_rule_is_counted_for_its_own_table(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """10 is not 100."""
+    interfaces = {
+        "a": {"device_number": 0, "table": 10},
+        "b": {"device_number": 1, "table": 100},
+    }
+    host.force = core.InForce("boot", plan_for({"interfaces": interfaces}))
+    host.kernel = observed_of(host.force.plan or host.plan)
+    rules = frozenset(r for r in host.kernel.rules if r.table != 100)
+    host.kernel = replace(host.kernel, rules=rules)
+    main(["status"])
+    rows = capsys.readouterr().out.splitlines()
+    (row,) = (line for line in rows if line.startswith("a\t"))
+    assert row.endswith("ok")
 
 
 def test_a_failed_run_exits_1_and_says_why(
@@ -98,7 +116,7 @@ def test_a_failed_run_exits_1_and_says_why(
     )
     assert main(["status"]) == 1
     said = capsys.readouterr().out
-    assert "multihome is failed" in said
+    assert "multihome: failed" in said
     assert "  the gateway is silent\n  put back" in said
     assert "taken back at 2026-11-24T04:00:00Z" in said
     assert "rule X is missing" in said
@@ -128,7 +146,7 @@ def test_a_host_that_never_ran_exits_3(
         *("never", None, None),
     )
     assert main(["status"]) == 3
-    assert "has not run" in capsys.readouterr().out
+    assert "has never run" in capsys.readouterr().out
 
 
 def test_a_plan_that_cannot_be_told_is_no_good_health(

@@ -53,6 +53,7 @@ class Boot:
         patch.setattr(early, "run", self.run)
         patch.setattr(early, "validate", lambda *_: None)
         patch.setattr(host, "needs_resolver", lambda _: False)
+        patch.setattr(host, "find_sysctls", lambda _: ())
         patch.setattr(decide, "run", self.run)
         patch.setattr(decide, "read_own_overlay", lambda: ())
         for module in (early, decide):
