@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from cc_multihome.config.parse import Parsed, parse
@@ -43,7 +44,11 @@ class Decision:
 
 
 def decide(
-    raw: object, *, known: Instance | None = None, runtime: bool = False
+    raw: object,
+    *,
+    known: Instance | None = None,
+    mtus: Mapping[str, int] | None = None,
+    runtime: bool = False,
 ) -> Decision | None:
     """Read all there is to read and derive the plan. Changes nothing.
 
@@ -51,6 +56,7 @@ def decide(
 
     Args:
         known: metadata that was read before; None asks the service.
+        mtus: by MAC, in bytes, of links that have not been configured yet.
         runtime: an entry of `interfaces` whose ENI is detached is left
             out; at boot it is a mistake.
 
@@ -71,8 +77,12 @@ def decide(
     # This package's own overlay first: it keeps the id that cloud-init's
     # file, or the kernel's name, had when the ENI was first seen.
     host = read_links(netdef_ids((*read_own_overlay(), *files)))
+    links = tuple(
+        replace(link, mtu=(mtus or {}).get(link.mac, link.mtu))
+        for link in host.links
+    )
     bound = bind_or_raise(
-        parsed, instance, host.links, taken_names=host.other_names
+        parsed, instance, links, taken_names=host.other_names
     )
     assert parsed.config is not None
     plan = build_plan(

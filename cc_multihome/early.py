@@ -60,7 +60,8 @@ def put_kept_back() -> bool:
     if why_not:
         LOG.info("the kept plan is not for this host: %s", why_not)
         return False
-    decision = decide(kept["key"], known=instance)
+    # DHCP is not there yet to give them.
+    decision = decide(kept["key"], known=instance, mtus=kept["mtus"])
     if decision is None or not decision.plan.interfaces:
         return False
     _write(without_names(decision.plan))

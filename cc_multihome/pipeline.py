@@ -230,6 +230,7 @@ def _keep(raw: object, decision: Decision) -> None:
         "fingerprint": decision.fingerprint,
         "key": raw,
         "metadata": tree_of(decision.instance),
+        "mtus": {item.mac: item.mtu for item in decision.plan.interfaces},
     }
     if kept and kept["fingerprint"] != decision.fingerprint:
         state.save(state.PREVIOUS, kept)

@@ -68,9 +68,10 @@ def take_up(names: Mapping[str, str], checkpoint: Checkpoint) -> None:
         rename_links(names, checkpoint)
         run(["systemctl", "start", NETWORKD_SOCKET, NETWORKD])
         return
+    reloaded = time.time()
     run(_reload_command())
     if names:
-        _wait_until_settled(names)
+        _wait_until_settled(names, reloaded)
         rename_links(names, checkpoint)
 
 
@@ -92,19 +93,24 @@ def _reload_command() -> list[str]:
     return ["systemctl", verb, NETWORKD]
 
 
-def _wait_until_settled(names: Iterable[str]) -> None:
-    """Wait until networkd is through with the links, for a bounded time."""
+def _wait_until_settled(names: Iterable[str], reloaded: float) -> None:
+    """Wait until networkd is through with the links, for a bounded time.
+
+    A link that is renamed while networkd configures it may lose its subnet's
+    route in main, and fails then (seen with systemd 257).
+    """
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
-    while busy := [name for name in names if _is_busy(name)]:
+    while busy := [name for name in names if _is_busy(name, reloaded)]:
         if time.monotonic() > deadline:
             LOG.info("networkd still configures %s", ", ".join(busy))
             return
         time.sleep(SETTLE_INTERVAL_S)
 
 
-def _is_busy(name: str) -> bool:
+def _is_busy(name: str, reloaded: float) -> bool:
+    """Has networkd not come to the link yet, or not come to an end?"""
     try:
-        state = read_link_state(if_nametoindex(name))
+        written, state = read_link_state(if_nametoindex(name))
     except OSError:
         return False
-    return state.get("ADMIN_STATE") in BUSY_STATES
+    return written < reloaded or state.get("ADMIN_STATE") in BUSY_STATES

@@ -171,7 +171,7 @@ def unselected(plan: Plan) -> tuple[str, ...]:
 
 def _link_state(name: str) -> Mapping[str, str]:
     try:
-        return read_link_state(if_nametoindex(name))
+        return read_link_state(if_nametoindex(name))[1]
     except OSError:
         return {}
 

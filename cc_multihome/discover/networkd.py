@@ -14,14 +14,20 @@ from cc_multihome.files import read_text
 LINK_STATES = Path("/run/systemd/netif/links")
 
 
-def read_link_state(ifindex: int) -> dict[str, str]:
-    """Return networkd's record of a link, such as ADMIN_STATE.
+def read_link_state(ifindex: int) -> tuple[float, dict[str, str]]:
+    """Return when networkd wrote its record of a link, and the record.
 
-    The record is empty where networkd has none: it has just started, or
-    the link is gone.
+    The time is in seconds since 1970. The record has keys such as
+    ADMIN_STATE and NETWORK_FILE.
+
+    Raises:
+        OSError: networkd has no record: it has just started, or the link is
+            gone.
     """
-    text = read_text(LINK_STATES / str(ifindex)) or ""
-    return dict(
+    path = LINK_STATES / str(ifindex)
+    written = path.stat().st_mtime
+    text = read_text(path) or ""
+    return written, dict(
         line.split("=", 1)
         for line in text.splitlines()
         if "=" in line and not line.startswith("#")

@@ -84,7 +84,7 @@ class FakeHost:
             patch.setattr(module, "run", self.run)
         patch.setattr(rename, "if_nametoindex", self.index)
         patch.setattr(networkd, "if_nametoindex", self.index)
-        patch.setattr(networkd, "read_link_state", lambda _: {})
+        patch.setattr(networkd, "read_link_state", lambda _: (2e9, {}))
         patch.setattr(apply, "read_kernel", lambda: self.kernel)
 
         def wait(wanted: Plan, timeout: float) -> None:

@@ -65,6 +65,7 @@ class Boot:
                 "fingerprint": "one",
                 "key": SEED_KEY,
                 "metadata": tree_of(instance()),
+                "mtus": {PRIVATE_MAC: 8999},
             },
         )
 
@@ -93,6 +94,7 @@ def test_the_same_host_gets_its_plan_before_networkd_starts(
     assert text is not None
     assert text.startswith(HEADER)
     assert "10.224.184.51/26" in text
+    assert "mtu: 8999" in text
     assert GENERATE in boot.run.calls
     assert state.active() == "kept"
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -92,17 +93,20 @@ def test_names_wait_until_networkd_is_through_with_the_links(
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        if len(waits) == 2:
-            record.write_text("ADMIN_STATE=configured\n")
+        state = "configuring" if len(waits) < 3 else "configured"
+        record.write_text(f"# private\nADMIN_STATE={state}\n")
+        os.utime(record, (2e9, 2e9))
 
-    record.write_text("# private\nADMIN_STATE=configuring\n")
+    # From before: networkd has not come to the link yet.
+    record.write_text("ADMIN_STATE=configured\n")
+    os.utime(record, (1e9, 1e9))
     monkeypatch.setattr(networkd, "SYSTEM_BUS", tmp_path)
     monkeypatch.setattr(networkd, "if_nametoindex", lambda _: 3)
     monkeypatch.setattr(states, "LINK_STATES", tmp_path)
     monkeypatch.setattr("time.sleep", sleep)
     take_up(NAMES, Checkpoint())
     assert calls == [GENERATE, "networkctl reload", RENAME]
-    assert len(waits) == 2
+    assert len(waits) == 3
 
 
 def test_a_link_that_networkd_never_ends_with_is_renamed_all_the_same(
