@@ -154,7 +154,7 @@ def _routes(
     lost = {
         each
         for each in stale
-        if _is_there(each, observed) and each not in wanted
+        if _is_there(each, observed) and not _is_wanted(each, wanted)
     }
     if former is None:
         lost |= set(_other_defaults(wanted, observed, set(names.values())))
@@ -173,9 +173,7 @@ def _other_defaults(
         is_default = route.to.prefixlen == 0 and route.to.version == 4
         if not is_default or route.table != MAIN_TABLE or name not in names:
             continue
-        if not any(
-            each == name and _fits(want, route) for each, want in wanted
-        ):
+        if not _is_wanted((name, route), wanted):
             yield name, route
 
 
@@ -185,6 +183,13 @@ def _is_there(pair: tuple[str, Route], observed: Observed) -> bool:
         device == name and _fits(route, have)
         for device, have in observed.routes
     )
+
+
+def _is_wanted(
+    pair: tuple[str, Route], wanted: set[tuple[str, Route]]
+) -> bool:
+    name, route = pair
+    return any(each == name and _fits(want, route) for each, want in wanted)
 
 
 def _fits(want: Route, have: Route) -> bool:

@@ -143,7 +143,7 @@ def in_force(status: Mapping[str, Any] | None) -> InForce:
     if status["plan"] is not None and status["error"] is None:
         try:
             return InForce(by, plan_from_dict(status["plan"]))
-        except (KeyError, TypeError, ValueError) as err:
+        except (AttributeError, KeyError, TypeError, ValueError) as err:
             return InForce(by, None, f"{state.STATUS} is unreadable: {err!r}")
     return _kept(by)
 

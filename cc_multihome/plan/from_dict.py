@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any
+from typing import Any, TypeVar
 
 from cc_multihome.model import (
     Plan,
@@ -15,53 +16,53 @@ from cc_multihome.model import (
     RoutingPolicyRule,
 )
 
+T = TypeVar("T")
+
 
 def plan_from_dict(data: Mapping[str, Any]) -> Plan:
-    """Return the plan; keys that this version does not know are left out.
+    """Return the plan.
+
+    Keys that this version does not know are left out, and those that an
+    older one did not have get their defaults.
 
     Raises:
-        KeyError, TypeError, ValueError: it was made by a version that wrote
-            another shape.
+        AttributeError, KeyError, TypeError, ValueError: it has another
+            shape.
     """
-    resolver = data["resolver"]
-    return Plan(
-        interfaces=tuple(_interface(item) for item in data["interfaces"]),
-        resolver=Resolver(
-            nameservers=tuple(map(ip_address, resolver["nameservers"])),
-            search=tuple(resolver["search"]),
-        ),
-        policy_table=data["policy_table"],
-        ifgroup=data["ifgroup"],
+    return _make(Plan, data)
+
+
+def _make(kind: type[T], data: Mapping[str, Any]) -> T:
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(
+        **{
+            key: _READ[key](value) if key in _READ else value
+            for key, value in data.items()
+            if key in known
+        }
     )
 
 
-def _interface(data: Mapping[str, Any]) -> PlannedInterface:
-    plain = ("mac", "eni_id", "netdef_id", "ifname", "name", "table")
-    more = ("table_name", "mtu", "optional", "keeps_ipv6")
-    return PlannedInterface(
-        **{key: data[key] for key in (*plain, *more)},
-        addresses=tuple(map(ip_interface, data["addresses"])),
-        routes=tuple(_route(item) for item in data["routes"]),
-        rules=tuple(_rule(item) for item in data["rules"]),
-    )
+def _all(read: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
+    return lambda items: tuple(read(item) for item in items)
 
 
-def _route(data: Mapping[str, Any]) -> Route:
-    via, prefsrc = data["via"], data["prefsrc"]
-    return Route(
-        to=ip_network(data["to"]),
-        via=None if via is None else ip_address(via),
-        table=data["table"],
-        prefsrc=None if prefsrc is None else ip_address(prefsrc),
-        metric=data["metric"],
-    )
+def _or_none(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    return lambda item: None if item is None else read(item)
 
 
-def _rule(data: Mapping[str, Any]) -> RoutingPolicyRule:
-    return RoutingPolicyRule(
-        priority=data["priority"],
-        table=data["table"],
-        src=ip_network(data["src"]),
-        suppress_prefixlength=data["suppress_prefixlength"],
-        suppress_ifgroup=data["suppress_ifgroup"],
-    )
+# By name of the attribute, which means the same wherever it stands. What is
+# not here is the same in JSON.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "interfaces": _all(lambda item: _make(PlannedInterface, item)),
+    "resolver": lambda item: _make(Resolver, item),
+    "addresses": _all(ip_interface),
+    "routes": _all(lambda item: _make(Route, item)),
+    "rules": _all(lambda item: _make(RoutingPolicyRule, item)),
+    "nameservers": _all(ip_address),
+    "search": _all(str),
+    "to": ip_network,
+    "via": _or_none(ip_address),
+    "prefsrc": _or_none(ip_address),
+    "src": ip_network,
+}
