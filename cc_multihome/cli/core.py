@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from socket import if_indextoname
 from typing import Any
 
 from cc_multihome import pipeline, state
@@ -88,6 +89,18 @@ def prove(plan: Plan, timeout: float) -> tuple[LevelResult, ...]:
 def find_changes(plan: Plan, files: tuple[File, ...]) -> host.Changes:
     """Compare the host with a plan; changes nothing."""
     return host.find_changes(plan, files)
+
+
+def settings(changes: host.Changes) -> tuple[tuple[str, int, int], ...]:
+    """List the kernel's settings: name as of sysctl(8), now, then."""
+    return tuple(
+        (
+            f"net.ipv4.conf.{if_indextoname(item.slot[0])}.{item.slot[1]}",
+            item.now,
+            item.value,
+        )
+        for item in changes.sysctls
+    )
 
 
 def read_file(file: File) -> str:

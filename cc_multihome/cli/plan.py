@@ -30,6 +30,7 @@ class View:
 
     Attributes:
         names: MAC, name now, name then.
+        settings: name as of sysctl(8), value now, value then.
         resolver_units: those of systemd-resolved that would be stopped.
         puts_resolver_back: the former resolver would come back.
         plan: as plan_as_dict() gives it; None: `multihome: false`.
@@ -38,6 +39,7 @@ class View:
     files: tuple[FileChange, ...] = ()
     names: tuple[tuple[str, str, str], ...] = ()
     kernel: tuple[KernelChange, ...] = ()
+    settings: tuple[tuple[str, int, int], ...] = ()
     resolver: FileChange | None = None
     resolver_units: tuple[str, ...] = ()
     puts_resolver_back: bool = False
@@ -48,8 +50,9 @@ class View:
         """Would nothing change?"""
         return not any(
             (
-                *(self.files, self.names, self.kernel, self.resolver),
-                *(self.resolver_units, self.puts_resolver_back),
+                *(self.files, self.names, self.kernel, self.settings),
+                *(self.resolver, self.resolver_units),
+                self.puts_resolver_back,
             )
         )
 
@@ -113,6 +116,7 @@ def _look(decision: Decision) -> View:
             (macs[old], old, new) for old, new in changes.names.items()
         ),
         kernel=kernel_changes(plan, former, core.kernel()),
+        settings=core.settings(changes),
         resolver=file_change(core.read_file(resolver), resolver)
         if resolver
         else None,
@@ -135,6 +139,7 @@ def _text(view: View, style: Style) -> str:
         *(_file_text(file, style) for file in view.files),
         *_section("Names", _names(view, style), style),
         *_section("Kernel", _kernel(view, style), style),
+        *_section("Settings", _settings(view), style),
         *_section("Resolver", _resolver(view, style), style),
         _summary(view),
     ]
@@ -167,6 +172,10 @@ def _kernel(view: View, style: Style) -> list[str]:
     ]
 
 
+def _settings(view: View) -> list[str]:
+    return [f"  {name}: {now} -> {then}" for name, now, then in view.settings]
+
+
 def _resolver(view: View, style: Style) -> list[str]:
     lines = [_file_text(view.resolver, style)] if view.resolver else []
     lines += [f"  {unit}: off" for unit in view.resolver_units]
@@ -183,6 +192,7 @@ def _summary(view: View) -> str:
             (sum(it.what == what for it in view.kernel), what)
             for what in ("address", "rule", "route")
         ),
+        (len(view.settings), "setting"),
     )
     parts = [_count(number, noun) for number, noun in counts if number]
     if view.resolver or view.resolver_units or view.puts_resolver_back:
@@ -210,6 +220,10 @@ def _as_dict(view: View) -> dict[str, Any]:
         "addresses": kernel("address"),
         "rules": kernel("rule"),
         "routes": kernel("route"),
+        "settings": [
+            {"name": name, "from": now, "to": then}
+            for name, now, then in view.settings
+        ],
         "resolver": {
             "file": asdict(view.resolver) if view.resolver else None,
             "units_off": list(view.resolver_units),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cc_multihome.apply.host import Changes
+from cc_multihome.apply.sysctl import Sysctl
 from cc_multihome.cli import core
 from cc_multihome.cli.changes import file_change, kernel_changes
 from cc_multihome.cli.main import main
@@ -79,6 +80,7 @@ def test_a_change_of_everything_is_shown(
         ),
         names={"ens5": "private", "ens6": "public"},
         resolver=True,
+        sysctls=(Sysctl((1, "arp_ignore"), 1, 0),),
     )
     host.units = ("systemd-resolved.service",)
     host.force = core.InForce(None, None)
@@ -92,8 +94,9 @@ def test_a_change_of_everything_is_shown(
         "+ rule 31100: from 10.224.184.51/32 lookup 10",
         "+ rule 32766: from 0.0.0.0/0 lookup 254",
         "+ route 0.0.0.0/0 via 10.224.186.1 dev ens6 table 254",
+        "net.ipv4.conf.lo.arp_ignore: 0 -> 1",
         *("+nameserver 169.254.169.253", "systemd-resolved.service: off"),
-        *("2 files, 2 names, 2 addresses", "the resolver"),
+        *("2 files, 2 names, 2 addresses", "1 setting", "the resolver"),
         "Nothing was touched.",
     ):
         assert part in said, part
@@ -109,12 +112,13 @@ def test_the_json_has_its_documented_keys(
         files=(File(tmp_path / "x.yaml", "a: 1\n", 0o600),),
         names={"ens5": "private"},
         resolver=True,
+        sysctls=(Sysctl((1, "arp_ignore"), 1, 0),),
     )
     host.kernel = Observed(frozenset(), frozenset(), frozenset())
     data = read_json(capsys, "plan")
     assert list(data) == [
         *("version", "enabled", "changes", "files", "names", "addresses"),
-        *("rules", "routes", "resolver", "plan"),
+        *("rules", "routes", "settings", "resolver", "plan"),
     ]
     (file,) = data["files"]
     assert (file["action"], file["mode"]) == ("create", "0600")
@@ -133,6 +137,8 @@ def test_the_json_has_its_documented_keys(
     assert set(data["routes"][0]) == {
         *("action", "ifname", "to", "via", "table", "prefsrc", "metric"),
     }
+    name = "net.ipv4.conf.lo.arp_ignore"
+    assert data["settings"] == [{"name": name, "from": 0, "to": 1}]
     assert set(data["resolver"]) == {"file", "units_off", "put_back"}
     assert data["plan"] == plan_as_dict(host.plan)
 
