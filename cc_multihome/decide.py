@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
+from cc_multihome.config.drop_ins import Sources, read_sources
 from cc_multihome.config.parse import Parsed, parse
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.discover.links import read_links
@@ -35,12 +37,14 @@ class Decision:
     Attributes:
         files: the plan as rendered, by paths relative to the root.
         fingerprint: differs when anything of it does.
+        key: the configuration that it was made from.
     """
 
     plan: Plan
     files: tuple[File, ...]
     instance: Instance
     fingerprint: str
+    key: object
 
 
 def decide(
@@ -49,6 +53,7 @@ def decide(
     known: Instance | None = None,
     mtus: Mapping[str, int] | None = None,
     runtime: bool = False,
+    drop_ins: Path | None = None,
 ) -> Decision | None:
     """Read all there is to read and derive the plan. Changes nothing.
 
@@ -59,13 +64,29 @@ def decide(
         mtus: by MAC, in bytes, of links that have not been configured yet.
         runtime: an entry of `interfaces` whose ENI is detached is left
             out; at boot it is a mistake.
+        drop_ins: a directory of files to merge over `raw`; None: that was
+            done before.
 
     Raises:
         ConfigError: carries every mistake, those that only show on this host
             (a selector that matches no ENI) beside those in the text.
         ImdsError, LinkError, CommandError: something could not be read.
     """
-    parsed = parse(raw)
+    sources = read_sources(raw, drop_ins) if drop_ins else Sources(raw)
+    try:
+        return _decide(sources, known, mtus or {}, runtime=runtime)
+    except ConfigError as err:
+        raise sources.locate(err) from None
+
+
+def _decide(
+    sources: Sources,
+    known: Instance | None,
+    mtus: Mapping[str, int],
+    *,
+    runtime: bool,
+) -> Decision | None:
+    parsed = parse(sources.raw)
     if parsed.config is None:
         raise ConfigError(parsed.problems)
     if not parsed.config.enabled:
@@ -78,8 +99,7 @@ def decide(
     # file, or the kernel's name, had when the ENI was first seen.
     host = read_links(netdef_ids((*read_own_overlay(), *files)))
     links = tuple(
-        replace(link, mtu=(mtus or {}).get(link.mac, link.mtu))
-        for link in host.links
+        replace(link, mtu=mtus.get(link.mac, link.mtu)) for link in host.links
     )
     bound = bind_or_raise(
         parsed, instance, links, taken_names=host.other_names
@@ -90,7 +110,9 @@ def decide(
     )
     _log_plan(plan)
     rendered = render(plan, files)
-    return Decision(plan, rendered, instance, _fingerprint(plan, rendered))
+    return Decision(
+        plan, rendered, instance, _fingerprint(plan, rendered), sources.raw
+    )
 
 
 def _read_instance(parsed: Parsed) -> Instance:

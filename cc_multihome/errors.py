@@ -18,14 +18,20 @@ class Problem:
         path: where it stands, for example ``multihome.policy[0].via``.
         found: what was found there, as the person wrote it.
         expected: what would have been right, with the choices there are.
+        origin: the file and line where it was written; empty for user-data.
     """
 
     path: str
     found: str
     expected: str
+    origin: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}: found {self.found}, expected {self.expected}"
+        origin = f" ({self.origin})" if self.origin else ""
+        return (
+            f"{self.path}{origin}: found {self.found}, expected"
+            f" {self.expected}"
+        )
 
 
 class ConfigError(MultihomeError, ValueError):

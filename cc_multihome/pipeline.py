@@ -18,6 +18,7 @@ from cc_multihome.apply.host import Applied, apply_plan, restore
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.apply.verify import LevelResult
+from cc_multihome.config.drop_ins import DROP_INS
 from cc_multihome.decide import Decision, decide
 from cc_multihome.discover.imds_tree import instance_from_tree, tree_of
 from cc_multihome.discover.kernel import read_kernel
@@ -96,9 +97,15 @@ def configure(
         run = _Run(trigger)
         try:
             undo_journal()
-            decision = decide(raw, known=known, runtime=trigger in RUNTIME)
+            decision = decide(
+                raw,
+                known=known,
+                runtime=trigger in RUNTIME,
+                # What was kept has them in it.
+                drop_ins=None if trigger == "kept" else DROP_INS,
+            )
             run.decision = decision
-            result = _act(raw, decision, run, prove=prove)
+            result = _act(decision, run, prove=prove)
         except (MultihomeError, OSError) as err:
             run.record(Result(_outcome_of(err)), error=err)
             raise
@@ -187,9 +194,7 @@ def _go_back(run: _Run) -> Result:
     return Result("restored", changed=True)
 
 
-def _act(
-    raw: object, decision: Decision | None, run: _Run, *, prove: bool
-) -> Result:
+def _act(decision: Decision | None, run: _Run, *, prove: bool) -> Result:
     if decision is None:
         LOG.info("multihome is false: what was done is taken back")
         restore()
@@ -208,7 +213,7 @@ def _act(
         )
     applied = _apply(decision, prove=prove)
     state.forget(state.FAILED)
-    _keep(raw, decision)
+    _keep(decision)
     outcome = "applied" if applied.changed else "unchanged"
     if run.trigger == "kept":
         outcome = "kept"
@@ -223,12 +228,12 @@ def _apply(decision: Decision, *, prove: bool) -> Applied:
         raise
 
 
-def _keep(raw: object, decision: Decision) -> None:
+def _keep(decision: Decision) -> None:
     """Keep what was proved: as data, from which the plan comes again."""
     kept = state.load(state.KEPT)
     value = {
         "fingerprint": decision.fingerprint,
-        "key": raw,
+        "key": decision.key,
         "metadata": tree_of(decision.instance),
         "mtus": {item.mac: item.mtu for item in decision.plan.interfaces},
     }

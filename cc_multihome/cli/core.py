@@ -18,6 +18,7 @@ from cc_multihome.apply.lock import holder
 from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
 from cc_multihome.apply.verify import LevelResult, verify
 from cc_multihome.cli.verb import InactiveError
+from cc_multihome.config.drop_ins import DROP_INS
 from cc_multihome.decide import Decision, decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.kernel import read_kernel
@@ -63,7 +64,7 @@ def read_key() -> object:
 
 def decided(raw: object) -> Decision | None:
     """Decide as a run by a person would; changes nothing."""
-    return decide(raw, runtime=True)
+    return decide(raw, runtime=True, drop_ins=DROP_INS)
 
 
 def apply(*, trigger: str, prove: bool) -> pipeline.Result:

@@ -127,7 +127,7 @@ def read_config(name: str) -> object:
         FileError: there is no configuration in it.
         OSError: it cannot be read.
     """
-    from cc_multihome.cli.config_text import TextError, read_config_text
+    from cc_multihome.config.text import TextError, read_config_text
 
     try:
         return read_config_text(read_source(name)).raw

@@ -18,8 +18,8 @@ from cc_multihome.cli.verb import (
 )
 
 if TYPE_CHECKING:
-    from cc_multihome.cli.config_text import ConfigText
     from cc_multihome.cli.verb import Verbs
+    from cc_multihome.config.text import ConfigText
     from cc_multihome.errors import Problem
 
 
@@ -82,7 +82,7 @@ def find_mistakes(name: str, metadata: str | None) -> tuple[Mistake, ...]:
         OSError, FileError: it cannot be read at all.
         LinkError: the instance of `metadata` cannot be planned for.
     """
-    from cc_multihome.cli.config_text import TextError, read_config_text
+    from cc_multihome.config.text import TextError, read_config_text
 
     text = read_source(name)
     try:

@@ -99,7 +99,7 @@ class CliHost:
         if not self.enabled:
             return None
         files = render(self.plan, ())
-        return Decision(self.plan, files, instance(), "ab12")
+        return Decision(self.plan, files, instance(), "ab12", raw)
 
     def resolver_file(self, plan: Plan) -> File | None:
         """Name the resolver's file, in a folder of the test."""

@@ -127,6 +127,7 @@ def test_every_mistake_of_the_configuration_is_in_the_json(
         "path": "multihome.default",
         "found": "'x'",
         "expected": "one of private, public",
+        "origin": "",
     }
 
 

@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_multihome.cli.config_text import TextError, read_config_text
 from cc_multihome.cli.main import main
 from cc_multihome.config.parse import parse
+from cc_multihome.config.text import TextError, read_config_text
 from cc_multihome.discover.imds_tree import tree_of
 from tests.unit.builders import SEED_KEY, eni, instance, plan_for
 from tests.unit.cli_host import CliHost, make, read_json

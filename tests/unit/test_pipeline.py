@@ -63,13 +63,13 @@ class World:
         patch.setattr(pipeline, "read_kernel", self.read_kernel)
 
     def decide(
-        self, raw: Any, *, known: Instance | None = None, runtime: bool = False
+        self, raw: Any, *, known: Instance | None = None, **_: object
     ) -> Decision | None:
         """Plan the seed under the fingerprint that was set, or the key's."""
         if self.fingerprint is None:
             return None
         name = raw.get("name", self.fingerprint)
-        return Decision(plan_for(), (), known or instance(), name)
+        return Decision(plan_for(), (), known or instance(), name, raw)
 
     def apply_plan(self, *_: object, prove: bool = True) -> Applied:
         """Apply, under the lock."""

@@ -56,7 +56,7 @@ class ConfigText:
         while path:
             if path in self.places:
                 return self.places[path]
-            path = _parent(path)
+            path = parent_path(path)
         return None
 
 
@@ -202,7 +202,7 @@ def _at(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def _parent(path: str) -> str:
+def parent_path(path: str) -> str:
     """Take the last step off a path."""
     cut = re.sub(r"(\.[^.\[\]]+|\[[^\[\]]*\])$", "", path)
     return "" if cut == path else cut

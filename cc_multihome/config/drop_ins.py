@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration beside user-data: /etc/multihome.d/*.yaml, merged over it.
+
+The files are taken in the order of their names. Mappings are merged, `policy`
+grows, anything else is replaced. Where each value was written is kept, so
+that a mistake is told with its file and line.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cc_multihome.config.schema import path_text
+from cc_multihome.config.text import (
+    KEY,
+    ConfigText,
+    TextError,
+    parent_path,
+    read_config_text,
+)
+from cc_multihome.errors import ConfigError, Problem
+
+DROP_INS = Path("/etc/multihome.d")
+SIZE_MAX_BYTES = 1 << 20
+APPENDED = "policy"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The merged configuration.
+
+    Attributes:
+        raw: for config.parse.parse().
+        files: the drop-ins that were read, in order.
+        origins: path of a value -> file and line; what is only in
+            user-data is not in it.
+        given: the paths of what user-data says.
+    """
+
+    raw: object
+    files: tuple[Path, ...] = ()
+    origins: Mapping[str, str] | None = None
+    given: frozenset[str] = frozenset()
+
+    def locate(self, err: ConfigError) -> ConfigError:
+        """Say of each mistake in which file it was written."""
+        return ConfigError(
+            tuple(
+                replace(item, origin=self._origin(item.path))
+                for item in err.problems
+            )
+        )
+
+    def _origin(self, path: str) -> str:
+        while path and self.origins:
+            if path in self.origins:
+                return self.origins[path]
+            if path in self.given:
+                return ""
+            path = parent_path(path)
+        return ""
+
+
+def read_sources(base: object, directory: Path = DROP_INS) -> Sources:
+    """Merge the drop-ins over what user-data says; reads files only.
+
+    `false` in user-data stays: the module is off. A base that is no mapping
+    stays too, and is a mistake of its own.
+
+    Raises:
+        ConfigError: a file cannot be read, or is no YAML mapping; says the
+            file and, where it is known, the line.
+    """
+    files = tuple(_files(directory))
+    if not files or not isinstance(base, (dict, type(None), bool)):
+        return Sources(base)
+    if base is False:
+        return Sources(base, files)
+    merged: Any = dict(base) if isinstance(base, dict) else {}
+    given = frozenset(_paths(merged, ()))
+    origins: dict[str, str] = {}
+    for path in files:
+        text = _read(path)
+        if text.raw is None:
+            continue
+        origins.update(_origins(path, text, merged))
+        merged = merge(merged, text.raw)
+    return Sources(merged, files, origins, given)
+
+
+def merge(base: Any, over: Any, *, appended: bool = False) -> Any:
+    """Merge two values: pure, neither is changed."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        merged = dict(base)
+        for key, value in over.items():
+            if key in base:
+                value = merge(base[key], value, appended=key == APPENDED)
+            merged[key] = value
+        return merged
+    if appended and isinstance(base, list) and isinstance(over, list):
+        return [*base, *over]
+    return over
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Give the files in order; not hidden ones, nor editors' backups."""
+    if directory.is_dir():
+        for path in sorted(directory.glob("*.yaml")):
+            if not path.name.startswith("."):
+                yield path
+
+
+def _read(path: Path) -> ConfigText:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise _problem(path, "something else", "a regular file")
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise _problem(
+            path,
+            f"owner {found.st_uid}, mode {found.st_mode & 0o7777:o}",
+            "a file that only root may write (chown root; chmod go-w)",
+        )
+    if found.st_size > SIZE_MAX_BYTES:
+        raise _problem(
+            path, f"{found.st_size} bytes", f"at most {SIZE_MAX_BYTES} bytes"
+        )
+    return _parse(path, path.read_bytes())
+
+
+def _parse(path: Path, content: bytes) -> ConfigText:
+    try:
+        text = content.decode()
+        if not any(_says_something(line) for line in text.splitlines()):
+            return ConfigText(None)
+        config = read_config_text(text)
+    except TextError as err:
+        place = f":{err.line}" if err.line else ""
+        raise _problem(path, str(err), "a YAML mapping", place) from err
+    except UnicodeDecodeError as err:
+        raise _problem(path, f"byte {err.start}", "UTF-8") from err
+    if config.repeated:
+        raise ConfigError(
+            tuple(
+                replace(item, origin=_origin(path, config, item.path))
+                for item in config.repeated
+            )
+        )
+    if not isinstance(config.raw, dict | type(None)):
+        raise _problem(path, repr(config.raw), "a mapping")
+    return config
+
+
+def _says_something(line: str) -> bool:
+    stripped = line.strip()
+    return bool(stripped) and not stripped.startswith(("#", "---"))
+
+
+def _problem(
+    path: Path, found: str, expected: str, place: str = ""
+) -> ConfigError:
+    return ConfigError((Problem(f"{path}{place}", found, expected),))
+
+
+def _origin(path: Path, config: ConfigText, where: str) -> str:
+    place = config.place(where)
+    return f"{path}, line {place[0]}" if place else str(path)
+
+
+def _origins(path: Path, text: ConfigText, merged: Any) -> dict[str, str]:
+    """Map the paths of a file, as they are after the merge, to its lines."""
+    before = merged.get(APPENDED)
+    shift = len(before) if isinstance(before, list) else 0
+    return {
+        _shifted(where, shift): f"{path}, line {line}"
+        for where, (line, _) in text.places.items()
+        # The root is everybody's.
+        if where != KEY
+    }
+
+
+def _shifted(where: str, shift: int) -> str:
+    """Count an element of `policy` on from those that were there before."""
+    start = f"{KEY}.{APPENDED}["
+    if not where.startswith(start):
+        return where
+    number, rest = where.removeprefix(start).split("]", 1)
+    return f"{start}{int(number) + shift}]{rest}"
+
+
+def _paths(value: Any, steps: tuple[str | int, ...]) -> Iterator[str]:
+    items: Any = ()
+    if isinstance(value, dict):
+        items = ((str(key), child) for key, child in value.items())
+    elif isinstance(value, list):
+        items = enumerate(value)
+    for step, child in items:
+        yield path_text((*steps, step))
+        yield from _paths(child, (*steps, step))

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files beside user-data: merged in order, and mistakes told with a line."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cc_multihome.config.drop_ins import Sources, merge, read_sources
+from cc_multihome.config.parse import parse
+from cc_multihome.errors import ConfigError, Problem
+from tests.unit.builders import SEED_KEY
+
+scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+keys = st.fixed_dictionaries(
+    {},
+    optional={
+        "policy": st.lists(scalars, max_size=3),
+        "interfaces": st.dictionaries(st.sampled_from("abc"), values),
+        "default": scalars,
+    },
+)
+
+
+def put(folder: Path, name: str, text: str) -> Path:
+    """Write a drop-in as root would."""
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
+
+
+def mistakes(base: object, folder: Path) -> list[Problem]:
+    """Read, parse, and return all mistakes with their places."""
+    try:
+        sources = read_sources(base, folder)
+    except ConfigError as err:
+        return list(err.problems)
+    located = sources.locate(ConfigError(parse(sources.raw).problems))
+    return list(located.problems)
+
+
+@given(keys)
+def test_merging_nothing_changes_nothing(key: dict[str, Any]) -> None:
+    """From either side."""
+    assert merge(key, {}) == key
+    assert merge({}, key) == key
+
+
+@given(keys, keys, keys)
+def test_files_can_be_merged_in_any_grouping(
+    one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]
+) -> None:
+    """The order counts, not who is merged first."""
+    assert merge(merge(one, two), three) == merge(one, merge(two, three))
+
+
+@given(keys, keys)
+def test_merging_leaves_both_sides_alone(
+    one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    """cloud-init goes on using its own."""
+    before = copy.deepcopy((one, two))
+    merge(one, two)
+    assert (one, two) == before
+
+
+def test_destinations_are_appended_and_mappings_are_merged(
+    tmp_path: Path,
+) -> None:
+    """In the order of the names; a later scalar wins."""
+    put(tmp_path, "60-b.yaml", "policy: [{to: 10.9.0.2, via: private}]\n")
+    put(
+        tmp_path,
+        "50-a.yaml",
+        "multihome:\n  default: private\n"
+        "  interfaces: {private: {table: 77}}\n"
+        "  policy: [{to: 10.9.0.1, via: private}]\n",
+    )
+    put(tmp_path, "70-c.yaml", "default: public\n")
+    merged: Any = read_sources(SEED_KEY, tmp_path).raw
+    assert merged["default"] == "public"
+    assert merged["interfaces"]["private"]["table"] == 77
+    assert merged["interfaces"]["public"] == SEED_KEY["interfaces"]["public"]
+    count = len(SEED_KEY["policy"])
+    assert merged["policy"][:count] == SEED_KEY["policy"]
+    assert [entry["to"] for entry in merged["policy"][count:]] == [
+        "10.9.0.1",
+        "10.9.0.2",
+    ]
+
+
+@pytest.mark.parametrize("base", [None, True, {}], ids=str)
+def test_all_defaults_is_a_base_like_any_other(
+    tmp_path: Path, base: object
+) -> None:
+    """`multihome:` in user-data, and the rest in files."""
+    put(tmp_path, "50-a.yaml", "resolver: keep\n")
+    assert read_sources(base, tmp_path).raw == {"resolver": "keep"}
+
+
+def test_false_stays_false(tmp_path: Path) -> None:
+    """The module is off."""
+    put(tmp_path, "50-a.yaml", "resolver: keep\n")
+    assert read_sources(False, tmp_path).raw is False
+
+
+def test_without_files_the_key_is_as_it_is(tmp_path: Path) -> None:
+    """Also one that is wrong: it is told as a mistake of its own."""
+    assert read_sources(["x"], tmp_path) == Sources(["x"])
+    assert read_sources(SEED_KEY, tmp_path / "none") == Sources(SEED_KEY)
+
+
+@pytest.mark.parametrize("text", ["", "\n# nothing\n", "---\n# x\n"])
+def test_an_empty_file_is_nothing(tmp_path: Path, text: str) -> None:
+    """Puppet writes one when there is nothing to say."""
+    put(tmp_path, "50-a.yaml", text)
+    assert read_sources(SEED_KEY, tmp_path).raw == SEED_KEY
+
+
+def test_other_files_of_the_directory_are_left_alone(tmp_path: Path) -> None:
+    """Editors' backups, package managers' leftovers."""
+    for name in (".50-a.yaml", "50-a.yaml~", "50-a.yaml.dpkg-old", "README"):
+        put(tmp_path, name, "no: [yaml\n")
+    assert read_sources(SEED_KEY, tmp_path).raw == SEED_KEY
+
+
+def test_a_mistake_in_a_file_is_told_with_its_line(tmp_path: Path) -> None:
+    """One of user-data is not."""
+    path = put(
+        tmp_path,
+        "50-a.yaml",
+        "# added by Puppet\npolicy:\n"
+        "  - to: 10.0.0.1/8\n    via: private\n"
+        "  - to: 10.9.0.1\n    via: [private]\n",
+    )
+    key = {**SEED_KEY, "default": ["public"]}
+    found = {item.path: item.origin for item in mistakes(key, tmp_path)}
+    count = len(SEED_KEY["policy"])
+    assert found[f"multihome.policy[{count}].to"] == f"{path}, line 3"
+    assert found[f"multihome.policy[{count + 1}].via"] == f"{path}, line 6"
+    assert found["multihome.default"] == ""
+
+
+def test_what_is_missing_in_a_file_is_told_where_it_belongs(
+    tmp_path: Path,
+) -> None:
+    """An entry without `via`."""
+    path = put(tmp_path, "50-a.yaml", "policy:\n\n- to: 10.9.0.1\n")
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert found.origin == f"{path}, line 3"
+    assert f"({path}, line 3)" in str(found)
+
+
+def test_a_mistake_of_user_data_beside_a_file_is_user_datas(
+    tmp_path: Path,
+) -> None:
+    """The file has `interfaces` too, but not this one."""
+    put(tmp_path, "50-a.yaml", "interfaces: {public: {table: 30}}\n")
+    interfaces = {**SEED_KEY["interfaces"], "bad": {"table": -1}}
+    found = mistakes({**SEED_KEY, "interfaces": interfaces}, tmp_path)
+    assert found
+    assert {item.origin for item in found} == {""}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("a: [\nb: 1\n", ":3: found no YAML", id="syntax"),
+        pytest.param("- a\n", "expected a mapping", id="a list"),
+        pytest.param("default: a\ndefault: b\n", "line 2", id="twice"),
+        pytest.param("#!/bin/sh\n", "found", id="a script"),
+    ],
+)
+def test_a_broken_file_is_told_with_its_name_and_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    """And nothing is taken of it."""
+    put(tmp_path, "50-a.yaml", text + "x: 1\n" * text.startswith("#!"))
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert "50-a.yaml" in str(found)
+    assert expected in str(found)
+
+
+def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """It would let them route the host's traffic."""
+    put(tmp_path, "50-a.yaml", "resolver: keep\n").chmod(0o666)
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert "mode 666" in found.found
+    assert "chmod" in found.expected
+
+
+def test_bytes_and_sizes_that_no_person_writes_are_refused(
+    tmp_path: Path,
+) -> None:
+    """A disk that was full, or a wrong file."""
+    path = put(tmp_path, "50-a.yaml", "")
+    path.write_bytes(b"default: \xff\n")
+    assert "UTF-8" in str(mistakes(SEED_KEY, tmp_path)[0])
+    path.write_bytes(b"#" * (2 << 20))
+    assert "bytes" in str(mistakes(SEED_KEY, tmp_path)[0])
+
+
+def test_a_directory_or_a_fifo_is_no_file(tmp_path: Path) -> None:
+    """Reading a fifo would hang the boot."""
+    (tmp_path / "50-a.yaml").mkdir()
+    assert "regular file" in str(mistakes(SEED_KEY, tmp_path)[0])
