@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Before networkd starts: put the kept plan in place, if this is its host.
+"""A boot without cloud-init: put the kept plan in force, if this is its host.
 
 What survives a reboot is cloud-init's own networking alone, so that a wrong
-plan cannot come back. This puts the proved plan back after it has compared
-the instance id and every MAC. Names wait for cloud-init's stage: cloud-init
-expects its own until then. Run by multihome-early.service.
+plan cannot come back. Where cloud-init was disabled after the first boot,
+nobody makes the plan again: this does, before networkd starts, after it has
+compared the instance id and every MAC. Run by multihome-early.service.
+
+Where cloud-init runs this stays away. In its network stage it asks for a
+lease with dhcpcd once more, which takes the subnet's route of a statically
+configured address away for good (seen with cloud-init 25.1 on Debian 13).
 """
 
 from __future__ import annotations
@@ -15,23 +19,22 @@ from pathlib import Path
 
 from cc_multihome import state
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack
-from cc_multihome.apply.host import ROOT, find_changes, validate
+from cc_multihome.apply.host import find_changes, validate
 from cc_multihome.apply.lock import only_one_run
+from cc_multihome.apply.rename import rename_links
 from cc_multihome.decide import decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
-from cc_multihome.discover.netplan_files import read_netplan_files
 from cc_multihome.errors import MultihomeError
-from cc_multihome.files import read_text, write
+from cc_multihome.files import File, read_text, write
 from cc_multihome.model import Instance, Plan
 from cc_multihome.plan.choose import has_address
-from cc_multihome.render import render
 from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
 
-# cloud-init's first stage has just written it; that stage has no network
-# configuration of ours to go by.
+# Written by cloud-init's generator of units, first of all.
+CLOUD_INIT_RUNS = Path("/run/cloud-init/enabled")
 INSTANCE_ID = Path("/var/lib/cloud/data/instance-id")
 
 
@@ -51,9 +54,12 @@ def main() -> int:
 
 
 def put_kept_back() -> bool:
-    """Write the kept plan's files; say whether they are in force."""
+    """Put the kept plan in force; say whether it is."""
     kept = state.load(state.KEPT)
     if kept is None:
+        return False
+    if CLOUD_INIT_RUNS.exists():
+        LOG.info("cloud-init runs in this boot: the module comes with it")
         return False
     instance = instance_from_tree(kept["metadata"])
     why_not = other_host(instance)
@@ -64,7 +70,7 @@ def put_kept_back() -> bool:
     decision = decide(kept["key"], known=instance, mtus=kept["mtus"])
     if decision is None or not decision.plan.interfaces:
         return False
-    _write(without_names(decision.plan))
+    _put_in_place(decision.plan, decision.files)
     state.set_active("kept")
     LOG.info("the kept plan is in place for %s", instance.instance_id)
     return True
@@ -86,22 +92,19 @@ def other_host(instance: Instance) -> str | None:
     return None
 
 
-def without_names(plan: Plan) -> Plan:
-    """Leave every interface its name of now."""
-    items = tuple(replace(item, name=item.ifname) for item in plan.interfaces)
-    return replace(plan, interfaces=items)
-
-
-def _write(plan: Plan) -> None:
-    """Write the files, or none of them; networkd does not run yet."""
-    rendered = render(plan, read_netplan_files())
+def _put_in_place(plan: Plan, rendered: tuple[File, ...]) -> None:
+    """Write all files and give all names, or nothing; no networkd yet."""
+    # The kernel holds nothing so far, and is not asked.
     changes = find_changes(replace(plan, interfaces=()), rendered)
     validate(plan, changes)
     with Checkpoint() as checkpoint:
         for file in changes.files:
-            checkpoint.add(PutFileBack.of(ROOT / file.path))
+            checkpoint.add(PutFileBack.of(file.path))
             write(file)
         run(["netplan", "generate"])
+        rename_links(
+            {item.ifname: item.name for item in plan.interfaces}, checkpoint
+        )
 
 
 if __name__ == "__main__":

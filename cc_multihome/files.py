@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
@@ -125,6 +128,30 @@ def write_kernel_value(path: Path, text: str) -> None:
     """
     with path.open("w", encoding="utf-8") as stream:
         stream.write(text)
+
+
+@contextmanager
+def keeping_unchanged(
+    directory: Path, pattern: str, scratch: Path
+) -> Iterator[None]:
+    """Let a block write files anew; those with the same content stay.
+
+    Same inode, same time: as if they had not been written.
+
+    Args:
+        scratch: a directory on the same file system as `directory`.
+    """
+    make_directory(scratch)
+    with tempfile.TemporaryDirectory(dir=scratch) as kept:
+        before = Path(kept)
+        for path in directory.glob(pattern):
+            if path.is_file():
+                os.link(path, before / path.name)
+        yield
+        for path in before.iterdir():
+            now = directory / path.name
+            if now.is_file() and filecmp.cmp(path, now, shallow=False):
+                os.replace(path, now)
 
 
 def make_directory(path: Path) -> None:

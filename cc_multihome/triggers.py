@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from pathlib import Path
 
 from cc_multihome import state
 from cc_multihome.discover.imds import read_instance
@@ -19,7 +18,7 @@ from cc_multihome.discover.links import read_links
 from cc_multihome.early import other_host
 from cc_multihome.errors import ImdsError, MultihomeError, RefusedError
 from cc_multihome.model import Instance
-from cc_multihome.pipeline import Result, configure, read_key, take_away
+from cc_multihome.pipeline import Result, configure, read_key
 from cc_multihome.plan.choose import has_address
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +28,6 @@ AGREE_TIMEOUT_S = 60.0
 AGREE_INTERVAL_S = 2.0
 # Devices that come while a run goes on; the timer catches what is left.
 MOST_RUNS = 5
-CLOUD_INIT_ENDED = Path("/run/cloud-init/result.json")
 
 
 def on_boot(key: object) -> Result:
@@ -67,11 +65,6 @@ def on_refresh() -> Result | None:
     """
     if state.active() is None:
         return None
-    if state.active() == "kept" and CLOUD_INIT_ENDED.exists():
-        # cloud-init ran to its end and did not start the module: the key,
-        # or the module, was taken out.
-        LOG.info("the key is gone: cloud-init's networking comes back")
-        return take_away()
     return configure(read_key(), trigger="refresh")
 
 

@@ -71,8 +71,10 @@ class PutFileBack(Undo):
         return f"put {self.path} back"
 
     def run(self) -> None:
-        """Write the file, or remove it."""
-        write(File(Path(self.path), self.text, self.mode, self.link))
+        """Write the file, or remove it, if it is not as it was."""
+        file = File(Path(self.path), self.text, self.mode, self.link)
+        if snapshot(file.path) != file:
+            write(file)
 
 
 class Checkpoint:

@@ -19,6 +19,7 @@ from socket import if_nametoindex
 from cc_multihome.apply.checkpoint import Checkpoint, Undo
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.discover.networkd import read_link_state
+from cc_multihome.files import keeping_unchanged
 from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
 NETWORKD = "systemd-networkd.service"
 # Any change of a link starts the service again through it.
 NETWORKD_SOCKET = "systemd-networkd.socket"
+NETWORKD_FILES = Path("/run/systemd/network")
+RUN_MULTIHOME = Path("/run/multihome")
 SETTLE_TIMEOUT_S = 10.0
 SETTLE_INTERVAL_S = 0.1
 # networkctl(1), the column SETUP
@@ -59,7 +62,7 @@ def take_up(names: Mapping[str, str], checkpoint: Checkpoint) -> None:
     Raises:
         CommandError: netplan, networkd or the kernel refused.
     """
-    run(["netplan", "generate"])
+    generate()
     if names and _reload_command()[1] == "restart":
         # While networkd configures a link it must not be renamed: before
         # Linux 6.2 it goes down for that, and networkd gives it up when a
@@ -81,8 +84,22 @@ def reload_networkd() -> None:
     A reload touches only links whose files changed; `netplan apply` would
     reconfigure every link of the host.
     """
-    run(["netplan", "generate"])
+    generate()
     run(_reload_command())
+
+
+def generate() -> None:
+    """Let netplan write networkd's files; those that stay the same are kept.
+
+    netplan writes all of them anew. networkd takes a file with another inode
+    or time for a changed one (seen with systemd 257), and would configure
+    every link again.
+
+    Raises:
+        CommandError: netplan refused.
+    """
+    with keeping_unchanged(NETWORKD_FILES, "10-netplan-*", RUN_MULTIHOME):
+        run(["netplan", "generate"])
 
 
 def _reload_command() -> list[str]:

@@ -80,6 +80,8 @@ class FakeHost:
         patch.setattr(apply, "ROOT", self.root)
         patch.setattr(sysctl, "ROOT", self.root)
         patch.setattr(networkd, "SYSTEM_BUS", self.root)
+        patch.setattr(networkd, "NETWORKD_FILES", self.root / RUN_NETWORKD)
+        patch.setattr(networkd, "RUN_MULTIHOME", self.root / "run/multihome")
         for module in (apply, networkd, rename, resolver):
             patch.setattr(module, "run", self.run)
         patch.setattr(rename, "if_nametoindex", self.index)

@@ -60,14 +60,6 @@ def test_merging_nothing_changes_nothing(key: dict[str, Any]) -> None:
     assert merge({}, key) == key
 
 
-@given(keys, keys, keys)
-def test_files_can_be_merged_in_any_grouping(
-    one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]
-) -> None:
-    """The order counts, not who is merged first."""
-    assert merge(merge(one, two), three) == merge(one, merge(two, three))
-
-
 @given(keys, keys)
 def test_merging_leaves_both_sides_alone(
     one: dict[str, Any], two: dict[str, Any]

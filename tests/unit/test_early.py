@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cc_multihome import decide, early, state
-from cc_multihome.apply import host, lock
+from cc_multihome.apply import host, lock, rename
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.errors import CommandError, RefusedError
@@ -48,17 +48,19 @@ class Boot:
         patch.setattr(state, "RUN", root / "run/multihome")
         patch.setattr(lock, "LOCK", root / "run/multihome/lock")
         patch.setattr(host, "ROOT", root)
-        patch.setattr(early, "ROOT", root)
+        patch.setattr(early, "CLOUD_INIT_RUNS", root / "enabled")
         patch.setattr(early, "INSTANCE_ID", self.id_file)
         patch.setattr(early, "run", self.run)
         patch.setattr(early, "validate", lambda *_: None)
+        patch.setattr(rename, "run", self.run)
+        patch.setattr(rename, "if_nametoindex", lambda _: 7)
         patch.setattr(host, "needs_resolver", lambda _: False)
         patch.setattr(host, "find_sysctls", lambda _: ())
         patch.setattr(decide, "run", self.run)
         patch.setattr(decide, "read_own_overlay", lambda: ())
+        patch.setattr(decide, "read_netplan_files", lambda: (seed,))
         for module in (early, decide):
             patch.setattr(module, "read_links", self.read_links)
-            patch.setattr(module, "read_netplan_files", lambda: (seed,))
         state.save(
             state.KEPT,
             {
@@ -99,11 +101,22 @@ def test_the_same_host_gets_its_plan_before_networkd_starts(
     assert state.active() == "kept"
 
 
-def test_names_wait_for_cloud_init(boot: Boot) -> None:
-    """It expects its own, and warns when they are other ones."""
+def test_names_are_given_before_networkd_starts(boot: Boot) -> None:
+    """Nobody else gives them in such a boot."""
     early.main()
-    assert "set-name" not in (boot.overlay() or "")
-    assert not any("ip link" in call for call in boot.run.calls)
+    renames = [call for call in boot.run.calls if call.startswith("ip link")]
+    assert renames == [
+        "ip link set dev ens5 name private",
+        "ip link set dev ens6 name public",
+    ]
+
+
+def test_where_cloud_init_runs_the_module_comes_with_it(boot: Boot) -> None:
+    """cloud-init's own DHCP would break a static address."""
+    (boot.root / "enabled").touch()
+    early.main()
+    assert boot.overlay() is None
+    assert state.active() is None
 
 
 def test_another_instance_gets_nothing_of_it(boot: Boot) -> None:

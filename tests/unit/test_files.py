@@ -14,6 +14,7 @@ from cc_multihome.files import (
     File,
     differs,
     is_ours,
+    keeping_unchanged,
     make_directory,
     read_text,
     write,
@@ -186,3 +187,29 @@ def test_bytes_that_are_no_utf8_are_put_back_as_they_were(
     write(File(path, "ours"))
     write(File(path, text))
     assert path.read_bytes() == b"# \xe9t\xe9\n"
+
+
+def test_files_written_anew_with_the_same_content_stay(
+    tmp_path: Path,
+) -> None:
+    """networkd takes another inode or time for a change."""
+    folder = tmp_path / "network"
+    folder.mkdir()
+    names = ("10-a.network", "10-b.network", "10-gone.network")
+    for name in names:
+        (folder / name).write_text("old")
+        os.utime(folder / name, (1e9, 1e9))
+    (folder / "10-a.network.d").mkdir()
+    stamps = {name: (folder / name).stat() for name in names}
+    with keeping_unchanged(folder, "10-*", tmp_path / "scratch"):
+        for name, text in zip(names, ("old", "new"), strict=False):
+            (folder / name).unlink()
+            (folder / name).write_text(text)
+        (folder / "10-gone.network").unlink()
+    same = (folder / "10-a.network").stat()
+    assert same.st_ino == stamps["10-a.network"].st_ino
+    assert same.st_mtime == 1e9
+    assert (folder / "10-b.network").stat().st_mtime != 1e9
+    assert (folder / "10-b.network").read_text() == "new"
+    assert not (folder / "10-gone.network").exists()
+    assert list((tmp_path / "scratch").iterdir()) == []

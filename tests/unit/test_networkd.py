@@ -32,6 +32,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(f"rename {names}")
 
     monkeypatch.setattr(networkd, "SYSTEM_BUS", tmp_path / "no-bus")
+    monkeypatch.setattr(networkd, "NETWORKD_FILES", tmp_path / "network")
+    monkeypatch.setattr(networkd, "RUN_MULTIHOME", tmp_path / "run")
     monkeypatch.setattr(networkd, "run", run)
     monkeypatch.setattr(networkd, "rename_links", rename_links)
     (tmp_path / "type").write_text("notify")

@@ -36,16 +36,12 @@ class World:
         self.links: tuple[Link, ...] = links_of(instance())
         self.seen = [instance()]
         self.now = 0.0
-        self.taken_away = False
-        self.ended = folder / "result.json"
         patch.setattr(state, "STATE", folder / "var")
         patch.setattr(state, "RUN", folder / "run")
         patch.setattr(triggers, "configure", self.configure)
-        patch.setattr(triggers, "take_away", self.take_away)
         patch.setattr(triggers, "read_instance", self.read_instance)
         patch.setattr(triggers, "read_links", self.read_links)
         patch.setattr(triggers, "other_host", lambda _: None)
-        patch.setattr(triggers, "CLOUD_INIT_ENDED", self.ended)
         patch.setattr("time.sleep", self.sleep)
         patch.setattr("time.monotonic", lambda: self.now)
 
@@ -55,11 +51,6 @@ class World:
         if self.errors:
             raise self.errors.pop(0)
         return Result("applied", changed=True)
-
-    def take_away(self) -> Result:
-        """Take everything back."""
-        self.taken_away = True
-        return Result("restored", changed=True)
 
     def read_instance(self) -> Instance:
         """Ask the metadata service."""
@@ -150,22 +141,12 @@ def test_a_refresh_looks_with_the_remembered_key(world: World) -> None:
     assert world.runs == [{"key": SEED_KEY, "trigger": "refresh"}]
 
 
-def test_a_key_that_was_taken_out_is_noticed(world: World) -> None:
-    """cloud-init ran to its end without starting the module."""
-    state.set_active("kept")
-    world.ended.touch()
-    on_refresh()
-    assert world.taken_away
-    assert world.runs == []
-
-
 def test_a_host_without_cloud_init_keeps_what_was_kept(
     world: World,
 ) -> None:
     """It was disabled after the first boot."""
     state.set_active("kept")
     on_refresh()
-    assert not world.taken_away
     assert len(world.runs) == 1
 
 
