@@ -266,6 +266,7 @@ def test_two_runs_at_once(host: Host) -> None:
 
 
 NO = {"kind": "status"}
+MACS = "/latest/meta-data/network/interfaces/macs/"
 IMDS = (
     ("401 for ever", {**NO, "status": 401}),
     ("403", {**NO, "status": 403}),
@@ -288,11 +289,10 @@ def test_metadata_that_fails_changes_nothing(
     started = time.monotonic()
     vpc = host.instance.vpc
     primary, other = (eni.mac for eni in vpc.shape.enis[:2])
-    macs = "/latest/meta-data/network/interfaces/macs/"
     if fault.get("prefix") == "local-ipv4s":
-        fault = {**fault, "prefix": f"{macs}{other}/local-ipv4s"}
+        fault = {**fault, "prefix": f"{MACS}{other}/local-ipv4s"}
     elif "prefix" in fault:
-        fault = {**fault, "prefix": macs, "body": f"{other}/", "times": 1000}
+        fault = {**fault, "prefix": MACS, "body": f"{other}/", "times": 1000}
     vpc.set_faults(fault)
     done = host.drive("none")
     vpc.set_faults()
@@ -318,3 +318,30 @@ def test_a_reset_in_the_middle(host: Host) -> None:
     assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
     host.wait_for_state()
     host.assert_safe("reset in the middle", "applied", started)
+
+
+def test_a_boot_without_metadata_has_what_was_kept(host: Host) -> None:
+    """cloud-init's log has the error, and the host its addresses."""
+    started = time.monotonic()
+    vpc, vm = host.instance.vpc, host.instance.vm
+    vpc.set_faults({**NO, "status": 503, "prefix": MACS})
+    boot = vm.reboot()
+    vpc.set_faults()
+    assert "running" != boot.system
+    host.wait_for_state()
+    host.assert_safe("a boot without IMDS", "kept", started)
+    assert "503" in host.status()["error"]
+
+
+def test_a_boot_without_cloud_init_has_what_was_kept(host: Host) -> None:
+    """It was disabled after the first boot, as some images do."""
+    started = time.monotonic()
+    vm = host.instance.vm
+    vm.run("touch /etc/cloud/cloud-init.disabled")
+    boot = vm.reboot()
+    assert "disabled" == boot.cloud_init
+    host.wait_for_state()
+    shown = vm.run("python3 -m cc_multihome.triggers refresh", check=False)
+    assert 0 == shown.status, shown.err
+    host.wait_for_state()
+    host.assert_safe("a boot without cloud-init", "unchanged", started)
