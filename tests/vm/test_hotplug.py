@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ENIs and addresses that come and go on a running host.
+
+Nobody does anything on the host: udev and the timer's unit do. The other
+ENIs are pinged meanwhile and must lose nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.lab import user_data
+from tests.lab.cleanup import Run
+from tests.lab.flows import HERE
+from tests.lab.image import with_package
+from tests.lab.instance import LabInstance, booted
+from tests.lab.pinging import pinging
+from tests.lab.shape import LabEni, Subnet
+from tests.lab.user_data import SEED_INTENT
+from tests.vm.state import planned_rules, read_state
+
+THIRD = LabEni(
+    "third",
+    "eni-0000000000000000c",
+    "0a:11:22:33:44:55",
+    2,
+    "third",
+    ("10.224.187.20",),
+)
+SUBNET = Subnet("third", "subnet-0ccccccccccccccc3", "10.224.187.0/26", "tgw")
+SEED = replace(SEED_INTENT.shape, subnets=(*SEED_INTENT.shape.subnets, SUBNET))
+INTENT = replace(SEED_INTENT, shape=SEED)
+WITH_THIRD = replace(SEED, enis=(*SEED.enis, THIRD))
+# The derived table of (network_card 0, device_number 2), and its rule.
+THIRDS_RULE = (31102, "10.224.187.20", 31002)
+WITHIN_S = 150.0
+PROBE = HERE / "probe.py"
+
+
+@pytest.fixture(scope="module")
+def host(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
+    """The seed's instance, booted with the module."""
+    data = user_data.multihome(INTENT)
+    image = with_package("trixie", deb)
+    with booted(lab_run, image, INTENT, data, label="hot") as instance:
+        assert "done" == instance.boot.cloud_init, instance.boot.why
+        instance.vm.run("systemctl stop multihome-refresh.timer")
+        yield instance
+
+
+def wait_for(holds: Callable[[], bool], what: str) -> float:
+    """Wait until something holds; return how many seconds it took."""
+    started = time.monotonic()
+    while not holds():
+        assert time.monotonic() - started < WITHIN_S, what
+        time.sleep(0.5)
+    return time.monotonic() - started
+
+
+def others_lose_nothing(host: LabInstance, change: Callable[[], None]) -> None:
+    """Ping the seed's ENIs while something changes."""
+    vpc = host.vpc
+    targets = (
+        (vpc.corp, "10.224.184.51"),
+        (vpc.inet, "198.51.100.177"),
+    )
+    with ExitStack() as stack:
+        found = [
+            stack.enter_context(pinging(side, address))
+            for side, address in targets
+        ]
+        change()
+    for item in found:
+        assert item.received > 0
+        assert 0 == item.lost, found
+
+
+def answers(host: LabInstance, address: str) -> bool:
+    """Ping an address from the company's side."""
+    probe = {"id": "ping", "kind": "ping", "dst": address, "timeout": 3}
+    argv = ["python3", "-", json.dumps([probe])]
+    printed = json.loads(host.vpc.corp.run(argv, PROBE.read_text()))
+    return bool(printed[0]["ok"])
+
+
+def refresh(host: LabInstance) -> None:
+    """Do what the timer does, now."""
+    host.vm.run("systemctl start multihome-refresh.service", timeout=200)
+
+
+def test_an_attached_eni_works_by_itself(host: LabInstance) -> None:
+    """Metadata comes some seconds after the device."""
+
+    def attach() -> None:
+        host.vpc.update(WITH_THIRD)
+        host.vm.plug(THIRD)
+        took = wait_for(
+            lambda: THIRDS_RULE in host.priorities(), "no rule of the ENI"
+        )
+        print(f"attach to rule: {took:.1f} s")
+        wait_for(lambda: answers(host, THIRD.ipv4s[0]), "no answer by it")
+
+    others_lose_nothing(host, attach)
+    rules = sorted([*planned_rules(INTENT), THIRDS_RULE])
+    assert rules == sorted(host.priorities())
+    assert 0 == sum(drops.src for drops in host.vpc.counters().values())
+
+
+def test_a_secondary_address_gets_its_rule_and_loses_it(
+    host: LabInstance,
+) -> None:
+    """On the third ENI, by the timer's unit."""
+    more = replace(THIRD, ipv4s=(*THIRD.ipv4s, "10.224.187.21"))
+    rule = (31102, "10.224.187.21", 31002)
+
+    def add() -> None:
+        host.vpc.update(replace(WITH_THIRD, enis=(*SEED.enis, more)))
+        refresh(host)
+
+    def remove() -> None:
+        host.vpc.update(WITH_THIRD)
+        refresh(host)
+
+    others_lose_nothing(host, add)
+    assert rule in host.priorities()
+    assert answers(host, "10.224.187.21")
+    others_lose_nothing(host, remove)
+    assert rule not in host.priorities()
+    assert THIRDS_RULE in host.priorities()
+    assert answers(host, THIRD.ipv4s[0])
+
+
+def test_a_refresh_without_a_change_changes_nothing(host: LabInstance) -> None:
+    """It starts no command that changes anything."""
+    before = host.vm.run("journalctl -b -u systemd-networkd | wc -l").out
+    state = read_state(host)
+    others_lose_nothing(host, lambda: refresh(host))
+    after = host.vm.run("journalctl -b -u systemd-networkd | wc -l").out
+    assert (before, state) == (after, read_state(host))
+
+
+def test_a_detached_eni_takes_its_own_with_it(host: LabInstance) -> None:
+    """Its tables, rules and names go, and nothing else."""
+
+    def detach() -> None:
+        host.vm.unplug("third")
+        host.vpc.update(SEED)
+        wait_for(
+            lambda: THIRDS_RULE not in host.priorities(),
+            "the rule of the ENI is still there",
+        )
+
+    others_lose_nothing(host, detach)
+    assert planned_rules(INTENT) == sorted(host.priorities())
+    assert ["lo", "private", "public"] == list(read_state(host)["links"])
+    tables = host.vm.run("cat /etc/iproute2/rt_tables.d/multihome.conf").out
+    assert "31002" not in tables
+
+
+def test_a_destination_of_a_file_comes_and_goes(host: LabInstance) -> None:
+    """Puppet wrote it; only the ENI that it leaves by is touched."""
+    path = "/etc/multihome.d/50-puppet.yaml"
+    text = "policy: [{to: 203.0.113.201, via: private}]\n"
+    shown = "ip -4 route show table multihome-policy"
+    host.vm.run("mkdir -p /etc/multihome.d")
+    host.vm.agent.put(text.encode(), path)
+
+    def apply() -> None:
+        host.vm.run("multihome apply", timeout=200)
+
+    marked = host.vm.run("journalctl -b -u systemd-networkd | wc -l").out
+    others_lose_nothing(host, apply)
+    assert "203.0.113.201 via 10.224.184.1 dev private" in (
+        host.vm.run(shown).out
+    )
+    said = host.vm.run(
+        f"journalctl -b -u systemd-networkd | tail -n +{int(marked) + 1}"
+    ).out
+    assert "private: Reconfiguring" in said
+    assert "public: Reconfiguring" not in said
+    host.vm.run(f"rm {path}")
+    others_lose_nothing(host, apply)
+    assert "203.0.113.201" not in host.vm.run(shown).out
+
+
+def test_a_broken_file_is_told_and_changes_nothing(host: LabInstance) -> None:
+    """With its name and line; the last good configuration stays."""
+    path = "/etc/multihome.d/50-puppet.yaml"
+    state = read_state(host)
+    host.vm.agent.put(b"policy:\n  - to: 10.0.0.1/8\n", path)
+    done = host.vm.run("multihome apply", check=False)
+    assert 1 == done.status
+    assert f"{path}, line 2" in done.err
+    assert state == read_state(host)
+    host.vm.run(f"rm {path}")
+    assert 0 == host.vm.run("multihome apply", timeout=200).status
