@@ -30,11 +30,11 @@ def read(
     request_timeout_s: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Instance:
-    """Read, and wait 0.3 s for what is not ready."""
+    """Read, and wait 1 s for what is not ready."""
     return read_instance(
         base_urls=urls,
         deadline_s=deadline_s,
-        propagation_s=0.3,
+        propagation_s=1.0,
         settle_s=settle_s,
         request_timeout_s=request_timeout_s,
         first_wait_s=0.01,

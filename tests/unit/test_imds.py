@@ -153,7 +153,7 @@ def test_an_efa_only_interface_is_taken_after_a_while(
     caplog.set_level(logging.INFO)
     keys = eni_keys(1, local_ipv4s=None, subnet_ipv4_cidr_block=subnet)
     stub.put_eni(SECONDARY, keys)
-    instance = read(stub.url, settle_s=0.2)
+    instance = read(stub.url, settle_s=0.3)
     assert places(instance)[1] == (0, 1, SECONDARY)
     assert instance.enis[1].local_ipv4s == ()
     assert stub.count(RECORD) > 1
@@ -169,7 +169,7 @@ def test_an_address_that_comes_late_is_waited_for(stub: Stub) -> None:
         first(lambda: None),
         first(lambda: stub.put_eni(SECONDARY, eni_keys(1))),
     )
-    assert len(read(stub.url, settle_s=0.3).enis[1].local_ipv4s) == 2
+    assert len(read(stub.url, settle_s=1.0).enis[1].local_ipv4s) == 2
     assert stub.count(RECORD) == 2
 
 

@@ -116,7 +116,7 @@ def test_a_record_that_never_gets_ready_ends_the_read(
         read(stub.url)
     assert reason in str(caught.value)
     assert SECONDARY in str(caught.value)
-    assert "still not complete after 0.3 s" in str(caught.value)
+    assert "still not complete after 1 s" in str(caught.value)
     assert stub.count(RECORD) > 2
 
 
@@ -149,7 +149,7 @@ def test_a_404_for_ever_on_a_listed_key_ends_the_read(
     with pytest.raises(ImdsError) as caught:
         read(stub.url)
     assert f"{path} answers 404" in str(caught.value)
-    assert "still not complete after 0.3 s" in str(caught.value)
+    assert "still not complete after 1 s" in str(caught.value)
     assert stub.count(f"GET {path}") > 2
 
 
@@ -159,7 +159,7 @@ def test_a_server_error_on_one_key_never_makes_a_smaller_answer(
     """Error is not empty."""
     stub.fail_always(RECORD + "local-ipv4s", answer(500))
     with pytest.raises(ImdsError, match=r"local-ipv4s.*status 500"):
-        read_instance(base_urls=[stub.url], deadline_s=0.2, first_wait_s=0.01)
+        read_instance(base_urls=[stub.url], deadline_s=1.5, first_wait_s=0.01)
 
 
 def test_device_number_0_on_another_card_is_a_place_of_its_own(
