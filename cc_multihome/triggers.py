@@ -12,11 +12,17 @@ import sys
 import time
 
 from cc_multihome import state
+from cc_multihome.config.schema import plain
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
 from cc_multihome.early import other_host
-from cc_multihome.errors import ImdsError, MultihomeError, RefusedError
+from cc_multihome.errors import (
+    ConfigError,
+    ImdsError,
+    MultihomeError,
+    RefusedError,
+)
 from cc_multihome.model import Instance
 from cc_multihome.pipeline import Result, configure, read_key
 from cc_multihome.plan.choose import has_address
@@ -35,18 +41,27 @@ def on_boot(key: object) -> Result:
 
     Raises:
         MultihomeError: it could not be done. Where the metadata service did
-            not answer, what was kept is in force again if this is its host.
+            not answer, or a drop-in is broken, what was kept is in force
+            again if this is its host.
     """
-    state.save(state.KEY, key)
+    # JSON takes text alone as a key; parse() calls anything else a mistake.
+    state.save(state.KEY, plain(key))
     state.set_active("boot")
     try:
-        return configure(read_key(), trigger="boot")
+        # Not what was saved: a disk that refused it would give another key.
+        return configure(key, trigger="boot")
     except ImdsError as err:
         _fall_back(err)
         raise
+    except ConfigError as err:
+        # What is wrong in the user-data its writer has to see at once; a
+        # drop-in was broken later, on a host that was right before.
+        if all(problem.origin for problem in err.problems):
+            _fall_back(err)
+        raise
 
 
-def _fall_back(why: ImdsError) -> None:
+def _fall_back(why: MultihomeError) -> None:
     kept = state.load(state.KEPT)
     if kept is None:
         return

@@ -51,7 +51,7 @@ class Sources:
         """Say of each mistake in which file it was written."""
         return ConfigError(
             tuple(
-                replace(item, origin=self._origin(item.path))
+                replace(item, origin=item.origin or self._origin(item.path))
                 for item in err.problems
             )
         )
@@ -84,8 +84,7 @@ def read_sources(base: object, directory: Path = DROP_INS) -> Sources:
     merged: Any = dict(base) if isinstance(base, dict) else {}
     given = frozenset(_paths(merged, ()))
     origins: dict[str, str] = {}
-    for path in files:
-        text = _read(path)
+    for path, text in _read_all(directory, files):
         if text.raw is None:
             continue
         origins.update(_origins(path, text, merged))
@@ -115,16 +114,46 @@ def _files(directory: Path) -> Iterator[Path]:
                 yield path
 
 
-def _read(path: Path) -> ConfigText:
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise _problem(path, "something else", "a regular file")
+def _read_all(
+    directory: Path, files: tuple[Path, ...]
+) -> list[tuple[Path, ConfigText]]:
+    """Read every file, so that the mistakes of all come at once."""
+    texts: list[tuple[Path, ConfigText]] = []
+    problems: list[Problem] = []
+    try:
+        # Who may write there may put another file of root's in its place.
+        _require_roots(directory, directory.stat(), "a directory")
+    except ConfigError as err:
+        problems += err.problems
+    for path in files:
+        try:
+            texts.append((path, _read(path)))
+        except ConfigError as err:
+            problems += err.problems
+    if problems:
+        raise ConfigError(tuple(problems))
+    return texts
+
+
+def _require_roots(path: Path, found: os.stat_result, what: str) -> None:
     if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
         raise _problem(
             path,
             f"owner {found.st_uid}, mode {found.st_mode & 0o7777:o}",
-            "a file that only root may write (chown root; chmod go-w)",
+            f"{what} that only root may write (chown root; chmod go-w)",
         )
+
+
+def _read(path: Path) -> ConfigText:
+    try:
+        found = path.stat()
+    except OSError as err:
+        # A link to nowhere, or taken away since the directory was listed.
+        said = err.strerror or str(err)
+        raise _problem(path, said, "a file that can be read") from err
+    if not stat.S_ISREG(found.st_mode):
+        raise _problem(path, "something else", "a regular file")
+    _require_roots(path, found, "a file")
     if found.st_size > SIZE_MAX_BYTES:
         raise _problem(
             path, f"{found.st_size} bytes", f"at most {SIZE_MAX_BYTES} bytes"
@@ -139,7 +168,8 @@ def _parse(path: Path, content: bytes) -> ConfigText:
             return ConfigText(None)
         config = read_config_text(text)
     except TextError as err:
-        place = f":{err.line}" if err.line else ""
+        place = f", line {err.line}" if err.line else ""
+        place += f", column {err.column}" if err.column else ""
         raise _problem(path, str(err), "a YAML mapping", place) from err
     except UnicodeDecodeError as err:
         raise _problem(path, f"byte {err.start}", "UTF-8") from err
@@ -163,7 +193,7 @@ def _says_something(line: str) -> bool:
 def _problem(
     path: Path, found: str, expected: str, place: str = ""
 ) -> ConfigError:
-    return ConfigError((Problem(f"{path}{place}", found, expected),))
+    return ConfigError((Problem(KEY, found, expected, f"{path}{place}"),))
 
 
 def _origin(path: Path, config: ConfigText, where: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,19 @@ keys = st.fixed_dictionaries(
         "default": scalars,
     },
 )
+# As the schema has them: no path is a mapping here and a scalar there. Where
+# one is, a scalar that comes between two mappings ends the first of them.
+even_keys = st.fixed_dictionaries(
+    {},
+    optional={
+        "policy": st.lists(scalars, max_size=3),
+        "interfaces": st.dictionaries(
+            st.sampled_from("abc"),
+            st.dictionaries(st.sampled_from("abc"), scalars, max_size=3),
+        ),
+        "default": scalars,
+    },
+)
 
 
 def put(folder: Path, name: str, text: str) -> Path:
@@ -58,6 +72,20 @@ def test_merging_nothing_changes_nothing(key: dict[str, Any]) -> None:
     """From either side."""
     assert merge(key, {}) == key
     assert merge({}, key) == key
+
+
+@given(even_keys, even_keys, even_keys)
+def test_files_can_be_merged_in_any_grouping(
+    one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]
+) -> None:
+    """The order counts, not who is merged first."""
+    assert merge(merge(one, two), three) == merge(one, merge(two, three))
+
+
+def test_a_scalar_between_two_mappings_ends_the_first() -> None:
+    """Each file goes over all that came before it."""
+    between = merge({"a": {"b": 1}}, {"a": None})
+    assert merge(between, {"a": {"c": 2}}) == {"a": {"c": 2}}
 
 
 @given(keys, keys)
@@ -171,7 +199,9 @@ def test_a_mistake_of_user_data_beside_a_file_is_user_datas(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("a: [\nb: 1\n", ":3: found no YAML", id="syntax"),
+        pytest.param(
+            "a: [\nb: 1\n", ", line 3, column 1): found no YAML", id="syntax"
+        ),
         pytest.param("- a\n", "expected a mapping", id="a list"),
         pytest.param("default: a\ndefault: b\n", "line 2", id="twice"),
         pytest.param("#!/bin/sh\n", "found", id="a script"),
@@ -210,3 +240,42 @@ def test_a_directory_or_a_fifo_is_no_file(tmp_path: Path) -> None:
     """Reading a fifo would hang the boot."""
     (tmp_path / "50-a.yaml").mkdir()
     assert "regular file" in str(mistakes(SEED_KEY, tmp_path)[0])
+
+
+def test_the_mistakes_of_all_files_come_at_once(tmp_path: Path) -> None:
+    """One look is enough."""
+    for name in ("10-a.yaml", "30-c.yaml"):
+        put(tmp_path, name, "policy: [\n")
+    put(tmp_path, "20-b.yaml", "resolver: keep\n")
+    (tmp_path / "40-d.yaml").symlink_to("nowhere")
+    origins = [Path(it.origin).name for it in mistakes(SEED_KEY, tmp_path)]
+    assert origins == [
+        "10-a.yaml, line 2, column 1",
+        "30-c.yaml, line 2, column 1",
+        "40-d.yaml",
+    ]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_a_directory_that_others_may_write_is_refused(
+    tmp_path: Path, mode: int
+) -> None:
+    """They could put another file of root's in the place of one."""
+    folder = tmp_path / "multihome.d"
+    folder.mkdir()
+    put(folder, "50-a.yaml", "resolver: keep\n")
+    folder.chmod(mode)
+    (found,) = mistakes(SEED_KEY, folder)
+    assert found.origin == str(folder)
+    assert f"mode {mode:o}" in found.found
+
+
+def test_aliases_that_multiply_end_soon(tmp_path: Path) -> None:
+    """A kilobyte that stands for gigabytes."""
+    names = "abcdefghi"
+    lines = "".join(
+        f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n"
+        for old, new in pairwise(names)
+    )
+    put(tmp_path, "50-a.yaml", f"a: &a [x]\n{lines}")
+    assert len(mistakes({}, tmp_path)) == len(names)

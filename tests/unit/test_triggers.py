@@ -12,7 +12,13 @@ import pytest
 from cc_multihome import state, triggers
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
-from cc_multihome.errors import ImdsError, RefusedError, VerifyError
+from cc_multihome.errors import (
+    ConfigError,
+    ImdsError,
+    Problem,
+    RefusedError,
+    VerifyError,
+)
 from cc_multihome.model import Instance, Link
 from cc_multihome.pipeline import Result
 from cc_multihome.triggers import main, on_boot, on_hotplug, on_refresh
@@ -123,6 +129,46 @@ def test_a_wrong_plan_is_no_reason_to_fall_back(world: World) -> None:
     with pytest.raises(VerifyError):
         on_boot(SEED_KEY)
     assert len(world.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("origins", "triggers_run"),
+    [
+        pytest.param(["x.yaml, line 7"], ["boot", "kept"], id="drop-in"),
+        pytest.param([""], ["boot"], id="user-data"),
+        pytest.param(["", "x.yaml, line 7"], ["boot"], id="both"),
+    ],
+)
+def test_a_broken_drop_in_leaves_the_last_good_config_in_force(
+    world: World, origins: list[str], triggers_run: list[str]
+) -> None:
+    """What the user-data says wrongly is no reason to fall back."""
+    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    problems = tuple(Problem("multihome", "x", "y", it) for it in origins)
+    world.errors = [ConfigError(problems)]
+    with pytest.raises(ConfigError):
+        on_boot(SEED_KEY)
+    assert [run["trigger"] for run in world.runs] == triggers_run
+
+
+def test_a_key_that_is_no_json_is_told_and_not_stumbled_upon(
+    world: World,
+) -> None:
+    """YAML has keys that are numbers, beside those that are text."""
+    key: Any = {"interfaces": {10: {}, "private": {}}}
+    key["loop"] = key
+    on_boot(key)
+    assert world.runs[0]["key"] is key
+    assert "private" in state.load(state.KEY)["interfaces"]
+
+
+def test_a_disk_that_refuses_the_key_does_not_change_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that can be read is not the same as nothing asked."""
+    monkeypatch.setattr(state, "save", lambda *_: None)
+    on_boot({"default": "private"})
+    assert world.runs[0]["key"] == {"default": "private"}
 
 
 @pytest.mark.parametrize("trigger", [on_refresh, on_hotplug])
