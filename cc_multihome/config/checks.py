@@ -8,6 +8,7 @@ expected instead: the words that stand after "expected" in a Problem.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from ipaddress import (
     IPv4Address,
     IPv6Address,
@@ -48,6 +49,13 @@ SWALLOWED: tuple[tuple[Network, str], ...] = tuple(
     )
 )
 MAPPED = IPv6Network("::ffff:0:0/96")
+# RFC 1918, section 3.
+RFC1918: tuple[Network, ...] = tuple(
+    ip_network(prefix)
+    for prefix in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+)
+# Words that stand for destinations; which they are, for `vpc`, IMDS says.
+NAMED_DESTINATIONS = ("vpc", "rfc1918")
 DESTINATION = "an IPv4 or IPv6 address, or a CIDR such as 192.0.2.0/24"
 SUBNET = "the CIDR block of a subnet, such as 10.0.1.0/24"
 NAMESERVER = "the IPv4 or IPv6 address of a name server"
@@ -94,6 +102,19 @@ def read_mac(text: str) -> str:
         raise ValueError("a MAC address such as 0a:1b:2c:3d:4e:5f")
     digits = re.sub(r"[^0-9a-f]", "", lower)
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def read_destinations(text: str) -> tuple[Network, ...]:
+    """Read what stands for one or more destinations, except `vpc`."""
+    if text == "rfc1918":
+        return RFC1918
+    try:
+        return (read_destination(text),)
+    except ValueError as err:
+        meant = get_close_matches(text.lower(), NAMED_DESTINATIONS, n=1)
+        if not meant:
+            raise
+        raise ValueError(f"{err}; did you mean {meant[0]}?") from None
 
 
 def read_destination(text: str) -> Network:
@@ -189,6 +210,18 @@ def spell(network: Network) -> str:
     """Write a network; a host without the length of its prefix."""
     is_host = network.prefixlen == network.max_prefixlen
     return str(network.network_address if is_host else network)
+
+
+def one_via(network: Network, text: str, other: tuple[str, str]) -> str:
+    """Say what is wrong with a destination that has two ways.
+
+    Args:
+        text: how the destination was written.
+        other: the interface that has it already, and the path of that.
+    """
+    via, path = other
+    what = str(network) if text in NAMED_DESTINATIONS else "it"
+    return f"each destination via one interface: {path} sends {what} via {via}"
 
 
 def read_nameserver(text: str) -> Address:

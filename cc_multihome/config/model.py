@@ -56,11 +56,16 @@ class InterfaceConfig:
 
 @dataclass(frozen=True)
 class PolicyEntry:
-    """An entry of `policy`: each destination with the path of its own."""
+    """An entry of `policy`: each destination with the path of its own.
+
+    Attributes:
+        vpc: the paths of the destination `vpc`, which the instance tells.
+    """
 
     to: tuple[tuple[Network, str], ...]
     via: str
     path: str
+    vpc: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

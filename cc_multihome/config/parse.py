@@ -223,7 +223,12 @@ class _Reader:
             via = self._get(entry, where, "via")
             to = tuple(self._destinations(where, entry, via, seen))
             if via is not None:
-                yield PolicyEntry(to, via, schema.path_text(where))
+                vpc = tuple(
+                    schema.path_text(place)
+                    for place, text in self._list(entry, where, "to")
+                    if text == "vpc"
+                )
+                yield PolicyEntry(to, via, schema.path_text(where), vpc)
 
     def _destinations(
         self,
@@ -234,20 +239,19 @@ class _Reader:
     ) -> Iterator[tuple[Network, str]]:
         """Read `to`; seen maps each prefix to its `via` and its path."""
         for place, text in self._list(entry, where, "to"):
-            network = self._try(checks.read_destination, place, text)
-            if network is None or via is None:
+            if text == "vpc":
+                continue
+            networks = self._try(checks.read_destinations, place, text)
+            if networks is None or via is None:
                 continue
             path = schema.path_text(place)
-            if network not in seen:
-                seen[network] = (via, path)
-                yield network, path
-            elif seen[network][0] != via:
-                other_via, other = seen[network]
-                expected = (
-                    "each destination via one interface:"
-                    f" {other} sends it via {other_via}"
-                )
-                self._refuse(place, text, expected)
+            for network in networks:
+                first = seen.setdefault(network, (via, path))
+                if first == (via, path):
+                    yield network, path
+                elif first[0] != via:
+                    expected = checks.one_via(network, text, first)
+                    self._refuse(place, text, expected)
 
     def _resolver(self) -> ResolverConfig:
         value = self._get(self._value, (), "resolver")

@@ -35,6 +35,8 @@ RIGHT_SAMPLES: tuple[object, ...] = (
             "policy": [
                 {"to": ["192.0.2.14", "198.51.100.0/24"], "via": "private"},
                 {"to": "2001:db8::/32", "via": "private"},
+                {"to": ["vpc", "rfc1918"], "via": "private"},
+                {"to": "vpc", "via": "private"},
             ],
             "resolver": {"nameservers": ["192.0.2.53"], "search": []},
             "rename": True,

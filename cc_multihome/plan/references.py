@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cc_multihome.config.checks import spell
+from cc_multihome.config.checks import one_via, spell
 from cc_multihome.config.model import Config, PolicyEntry
 from cc_multihome.config.schema import closest
 from cc_multihome.errors import Problem
+from cc_multihome.model import Network
 from cc_multihome.plan.bound import (
     BoundDestination,
     BoundInterface,
@@ -50,10 +51,42 @@ class Referrer:
 
     def destinations(self) -> Iterator[BoundDestination]:
         """Give each destination its interface."""
+        # Whatever was written out goes before what `vpc` stands for, so that
+        # it is the word that is called wrong.
+        seen: dict[Network, tuple[str, str]] = {}
+        words: list[tuple[BoundInterface, str]] = []
         for entry in self._config.policy:
             via = self._find(f"{entry.path}.via", entry.via)
-            if via is not None:
-                yield from self._of_entry(entry, via)
+            if via is None:
+                continue
+            words += ((via, path) for path in entry.vpc)
+            for each in self._of_entry(entry, via):
+                seen[each.to] = (each.via, each.path)
+                yield each
+        for via, path in words:
+            yield from self._of_vpc(via, path, seen)
+
+    def _of_vpc(
+        self,
+        via: BoundInterface,
+        path: str,
+        seen: dict[Network, tuple[str, str]],
+    ) -> Iterator[BoundDestination]:
+        """Read `vpc`: that of the interface, for an ENI may be in another."""
+        networks = via.eni.vpc_ipv4s if via.eni.local_ipv4s else ()
+        if not networks:
+            expected = (
+                f"an interface whose VPC has IPv4 CIDR blocks: for {via.name}"
+                " the metadata service lists none"
+            )
+            self._refuse(path, "'vpc'", expected)
+        for network in networks:
+            first = seen.setdefault(network, (via.name, path))
+            if first == (via.name, path):
+                yield BoundDestination(network, via.name, path)
+            elif first[0] != via.name:
+                expected = one_via(network, "vpc", first)
+                self._refuse(path, "'vpc'", expected)
 
     def _of_entry(
         self, entry: PolicyEntry, via: BoundInterface

@@ -567,3 +567,41 @@ def test_static_problems_go_before_a_missing_device() -> None:
     with pytest.raises(LinkError):
         bind_or_raise(right, instance(), ())
     assert len(bind_or_raise(right, instance(), LINKS).interfaces) == 3
+
+
+VPC = (IPv4Network("10.0.0.0/16"), IPv4Network("10.1.0.0/16"))
+IN_VPC = (replace(PRIMARY, vpc_ipv4s=VPC), replace(SECOND, vpc_ipv4s=VPC))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "path", "where"),
+    [
+        pytest.param(
+            "10.1.0.0/16", "vpc", "policy[1]", "policy[0]", id="after"
+        ),
+        pytest.param(
+            "vpc", "10.1.0.0/16", "policy[0]", "policy[1]", id="before"
+        ),
+    ],
+)
+def test_vpc_and_one_of_its_blocks_by_two_interfaces_is_a_mistake(
+    first: str, second: str, path: str, where: str
+) -> None:
+    """It is the word that is called wrong: the block was written out."""
+    text = f"policy: [{{to: {first}, via: ens5}}, {{to: {second}, via: ens6}}]"
+    name = "ens5" if where == "policy[0]" else "ens6"
+    assert problem(text, *IN_VPC) == Problem(
+        f"multihome.{path}.to",
+        "'vpc'",
+        f"each destination via one interface: multihome.{where}.to sends"
+        f" 10.1.0.0/16 via {name}",
+    )
+
+
+def test_vpc_by_an_interface_without_ipv4_is_a_mistake() -> None:
+    """And so is one of which the metadata service lists no blocks."""
+    text = "policy: [{to: [vpc], via: ens7}]"
+    found = problem(text, *IN_VPC, replace(IPV6, vpc_ipv4s=VPC))
+    assert found.path == "multihome.policy[0].to[0]"
+    assert "lists none" in found.expected
+    assert "for ens5" in problem("policy: [{to: vpc, via: ens5}]").expected

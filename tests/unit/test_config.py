@@ -881,3 +881,39 @@ def test_what_no_yaml_file_gives_is_a_mistake_too(raw: object) -> None:
     assert parsed.problems
     check_parsed(parsed)
     assert before == raw or isinstance(raw, Hostile)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        pytest.param("VPC", "vpc", id="vpc"),
+        pytest.param("vcp", "vpc", id="swapped"),
+        pytest.param("RFC-1918", "rfc1918", id="rfc1918"),
+    ],
+)
+def test_a_word_for_destinations_that_is_misspelt_is_guessed(
+    text: str, meant: str
+) -> None:
+    """Not every word: an address with a slip has none to offer."""
+    (problem,) = read(f"policy: [{{to: {text}, via: a}}]").problems
+    assert problem.expected == f"{ADDRESS}; did you mean {meant}?"
+
+
+def test_a_word_and_a_prefix_of_its_by_two_interfaces_is_a_mistake() -> None:
+    """It says which of the word's prefixes."""
+    text = "policy: [{to: rfc1918, via: a}, {to: 10.0.0.0/8, via: b}]"
+    other = "policy: [{to: 10.0.0.0/8, via: a}, {to: [rfc1918], via: b}]"
+    one = "expected each destination via one interface: multihome.policy[0].to"
+    assert texts(read(text)) == [
+        f"multihome.policy[1].to: found '10.0.0.0/8', {one} sends it via a"
+    ]
+    (found,) = texts(read(other))
+    word = "multihome.policy[1].to[0]: found 'rfc1918'"
+    assert found == f"{word}, {one} sends 10.0.0.0/8 via a"
+
+
+def test_vpc_waits_for_the_instance() -> None:
+    """Its place is kept for what is found wrong with it then."""
+    (entry,) = good("policy: [{to: [192.0.2.1, vpc], via: a}]").policy
+    assert entry.vpc == ("multihome.policy[0].to[1]",)
+    assert [str(to) for to, _ in entry.to] == ["192.0.2.1/32"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from cc_multihome.numbers import (
     from_priority,
 )
 from cc_multihome.plan.build import gateway_of
+from cc_multihome.render import render
 from tests.unit.builders import (
     DESTINATIONS,
     SEED_KEY,
@@ -32,10 +34,12 @@ from tests.unit.builders import (
     instance,
     link,
     links_of,
+    netplan_file,
     network,
     plan_for,
     rule,
     seed_enis,
+    texts,
 )
 
 VPC_RESOLVER = Resolver((address("169.254.169.253"),), ("ec2.internal",))
@@ -306,6 +310,103 @@ def test_an_eni_that_is_left_alone_is_not_in_the_plan() -> None:
     key = {"interfaces": {"pods": {"device_number": 1, "manage": False}}}
     found = plan_for(key, instance(eni(0), eni(1)))
     assert [item.mac for item in found.interfaces] == [eni(0).mac]
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        pytest.param({"device_number": 1}, id="device_number"),
+        pytest.param({"network_card": 1}, id="network_card"),
+        pytest.param({"mac": "0A-00-00-00-01-01"}, id="mac"),
+        pytest.param({"eni_id": "eni-00010001"}, id="eni_id"),
+        pytest.param({"subnet_id": "subnet-0001"}, id="subnet_id"),
+        pytest.param({"subnet": "10.0.1.0/24"}, id="subnet"),
+    ],
+)
+def test_an_eni_that_is_left_alone_is_in_no_file_and_no_rule(
+    selector: dict[str, Any],
+) -> None:
+    """By whatever it was selected; what cloud-init says of it stays."""
+    theirs, ours = eni(1, card=1), eni(0)
+    netdefs = {
+        name: {"match": {"macaddress": each.mac}, "dhcp4": True}
+        for name, each in (("ens5", ours), ("ens6", theirs))
+    }
+    key = {"interfaces": {"theirs": {**selector, "manage": False}}}
+    found = plan_for(key, instance(ours, theirs))
+    files = render(found, [netplan_file("50-cloud-init.yaml", netdefs)])
+    by_name = texts(files)
+    kept = yaml.safe_load(by_name.pop("run/netplan/50-cloud-init.yaml") or "")
+    assert kept["network"]["ethernets"] == {"ens6": netdefs["ens6"]}
+    assert len(by_name) >= 2
+    for text in by_name.values():
+        for mark in (theirs.mac, "ens6", "10.0.1.", "theirs", "31101"):
+            assert mark not in (text or "")
+    assert not any(each.src == network("10.0.1.10") for each in found.rules())
+
+
+def test_vpc_stands_for_the_vpcs_blocks() -> None:
+    """Of the interface's own VPC: an ENI may be in another one."""
+    blocks = (IPv4Network("10.0.0.0/16"), IPv4Network("100.64.0.0/20"))
+    first = eni(0, vpc_ipv4s=blocks)
+    second = eni(1, vpc_ipv4s=(IPv4Network("10.77.0.0/16"),))
+    key = {"policy": [{"to": ["vpc", "192.0.2.1"], "via": "ens5"}]}
+    assert destinations(key, first, second) == {
+        "10.0.0.0/16": "ens5",
+        "100.64.0.0/20": "ens5",
+        "192.0.2.1/32": "ens5",
+        # Its own subnet stays on the link.
+        "10.0.0.0/24": "ens5",
+    }
+
+
+def test_vpc_follows_a_block_that_is_added() -> None:
+    """At the next refresh; nothing of the former reading is kept."""
+    key = {"policy": [{"to": "vpc", "via": "ens6"}]}
+    before = eni(1, vpc_ipv4s=(IPv4Network("10.9.0.0/16"),))
+    more = (*before.vpc_ipv4s, IPv4Network("10.10.0.0/16"))
+    after = replace(before, vpc_ipv4s=more)
+    assert "10.10.0.0/16" not in destinations(key, eni(0), before)
+    assert destinations(key, eni(0), after)["10.10.0.0/16"] == "ens6"
+
+
+def test_rfc1918_stands_for_the_private_ranges() -> None:
+    """And a longer prefix still wins, as everywhere."""
+    key = {
+        "policy": [
+            {"to": "rfc1918", "via": "ens6"},
+            {"to": "10.9.0.0/16", "via": "ens5"},
+        ]
+    }
+    found = destinations(key, eni(0), eni(1))
+    assert found == {
+        "10.0.0.0/8": "ens6",
+        "172.16.0.0/12": "ens6",
+        "192.168.0.0/16": "ens6",
+        "10.9.0.0/16": "ens5",
+        "10.0.1.0/24": "ens6",
+    }
+
+
+def test_equal_prefixes_by_one_interface_are_one() -> None:
+    """However they are written."""
+    host = eni(0, vpc_ipv4s=(IPv4Network("10.0.0.0/8"),))
+    key = {"policy": [{"to": ["rfc1918", "vpc", "10.0.0.0/8"], "via": "ens5"}]}
+    once = {"policy": [{"to": "rfc1918", "via": "ens5"}]}
+    assert plan_for(key, instance(host)) == plan_for(once, instance(host))
+
+
+def destinations(key: object, *enis: Eni) -> dict[str, str]:
+    """Return the policy's routes: destination to the interface."""
+    found = plan_for(key, instance(*enis))
+    pairs = [
+        (str(each.to), item.name)
+        for item in found.interfaces
+        for each in item.routes
+        if each.table == POLICY_TABLE
+    ]
+    assert len(pairs) == len(dict(pairs))
+    return dict(pairs)
 
 
 def test_without_the_primary_nobody_holds_the_default() -> None:
