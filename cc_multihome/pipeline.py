@@ -71,7 +71,7 @@ def read_key() -> object:
     Raises:
         ConfigError: there is none that can be read.
     """
-    return state.load(state.KEY)
+    return state.load_key()
 
 
 def configure(

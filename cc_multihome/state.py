@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from cc_multihome.errors import ConfigError, Problem
 from cc_multihome.files import File, differs, read_text, write
 
 LOG = logging.getLogger(__name__)
@@ -33,14 +34,36 @@ FAILED = "failed.json"
 ACTIVE = "active"
 
 
-def load(name: str) -> Any:
-    """Return the value, or None where there is none that can be read."""
+# JSON's null is a key: one without a value.
+_NO_KEY = object()
+
+
+def load(name: str, default: Any = None) -> Any:
+    """Return the value, or the default where none can be read."""
     text = read_text(STATE / name)
     try:
-        return None if text is None else json.loads(text)
+        return default if text is None else json.loads(text)
     except ValueError as err:
         LOG.warning("%s cannot be read and is ignored: %s", STATE / name, err)
-        return None
+        return default
+
+
+def load_key() -> Any:
+    """Return the key as cloud-init gave it; None too where it gave none.
+
+    Raises:
+        ConfigError: there was one, and it cannot be read.
+    """
+    key = load(KEY, _NO_KEY)
+    if key is not _NO_KEY:
+        return key
+    path = STATE / KEY
+    if path.exists() or active() is not None:
+        # A key was there. What it said is not the same as all defaults.
+        found = f"nothing that can be read in {path}"
+        expected = "the key as cloud-init gave it: a reboot writes it again"
+        raise ConfigError((Problem("multihome", found, expected),))
+    return None
 
 
 def save(name: str, value: Any) -> None:

@@ -166,6 +166,7 @@ def test_no_configuration_is_not_one_that_asks_for_nothing(
     """`multihome:` with nothing after it does."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(state, "STATE", tmp_path)
+    monkeypatch.setattr(state, "RUN", tmp_path / "run")
     monkeypatch.setattr(pipeline, "configure", pytest.fail)
     assert main(["apply"]) == 3
     assert "has no configuration" in capsys.readouterr().err

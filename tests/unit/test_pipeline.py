@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,42 @@ def test_a_state_that_is_damaged_counts_as_none(
     configure({})
     (tmp_path / "var" / state.KEPT).write_text("{")
     assert configure({}).outcome == "applied"
+
+
+def test_a_key_that_was_lost_is_not_all_defaults(
+    world: World, tmp_path: Path
+) -> None:
+    """The timer would take every policy from the host."""
+    assert pipeline.read_key() is None
+    state.set_active("boot")
+    with pytest.raises(ConfigError, match="reboot"):
+        pipeline.read_key()
+    state.save(state.KEY, None)
+    assert pipeline.read_key() is None
+    (tmp_path / "var" / state.KEY).write_text("{")
+    with pytest.raises(ConfigError, match=r"key\.json"):
+        pipeline.read_key()
+
+
+def test_what_is_kept_is_the_decisions_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is, with the drop-ins of then; and it is not merged again."""
+    real, folders = world.decide, []
+
+    def decide(raw: Any, *, drop_ins: Any = None, **named: Any) -> Any:
+        folders.append(drop_ins)
+        decision = real(raw, **named)
+        assert decision is not None
+        return replace(decision, key={"merged": True})
+
+    monkeypatch.setattr(pipeline, "decide", decide)
+    configure({"name": "one"})
+    assert state.load(state.KEPT)["key"] == {"merged": True}
+    configure({}, trigger="kept")
+    configure({"name": "two"})
+    roll_back()
+    assert [it is None for it in folders] == [False, True, False, True]
 
 
 def test_a_wrong_key_is_told_in_full(
