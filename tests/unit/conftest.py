@@ -17,7 +17,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A loaded machine is no failure; nothing here asserts a time.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 # What a wrong path of the module's would reach.
 GUARDED = tuple(f"/{name}/" for name in ("etc", "run", "sys", "var"))

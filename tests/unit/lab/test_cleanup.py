@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,10 @@ run.spawn("sleeper", ["sleep", "60"])
 """
     killed = kill_run(tmp_path, body)
     mark = str(tmp_path / "runs" / killed)
-    assert 1 == len(find_marked("MULTIHOME_LAB_RUN", mark))
+    deadline = time.monotonic() + 10.0
+    while not find_marked("MULTIHOME_LAB_RUN", mark):
+        assert time.monotonic() < deadline, "the process did not start"
+        time.sleep(0.05)
 
     sweep(tmp_path)
 
