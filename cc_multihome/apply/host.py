@@ -244,6 +244,10 @@ def restore() -> None:
         write(File(path, None))
     if files:
         reload_networkd()
+    for link in read_links({}).links:
+        if link.mac in former_names:
+            # networkd leaves a link in the group that it no longer asks for.
+            run(["ip", "link", "set", "dev", link.ifname, "group", "0"])
     restore_sysctls()
     restore_resolver()
 
