@@ -388,6 +388,8 @@ def test_restore_takes_every_trace_away(
     apply.restore()
     assert host.state() == before
     assert host.kernel == observed_of(NOBODYS)
+    for name in host.links:
+        assert f"ip link set dev {name} group 0" in host.calls
 
 
 def links_now(host: FakeHost) -> HostLinks:
