@@ -21,6 +21,7 @@ from cc_multihome import state
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack
 from cc_multihome.apply.host import find_changes, validate
 from cc_multihome.apply.lock import only_one_run
+from cc_multihome.apply.networkd import generate
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.decide import decide
 from cc_multihome.discover.imds_tree import instance_from_tree
@@ -29,7 +30,6 @@ from cc_multihome.errors import MultihomeError
 from cc_multihome.files import File, read_text, write
 from cc_multihome.model import Instance, Plan
 from cc_multihome.plan.choose import has_address
-from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def _put_in_place(plan: Plan, rendered: tuple[File, ...]) -> None:
         for file in changes.files:
             checkpoint.add(PutFileBack.of(file.path))
             write(file)
-        run(["netplan", "generate"])
+        generate()
         rename_links(
             {item.ifname: item.name for item in plan.interfaces}, checkpoint
         )

@@ -19,6 +19,7 @@ from cc_multihome.apply.diff import (
 )
 from cc_multihome.apply.networkd import (
     ReloadAgain,
+    generate,
     reload_networkd,
     take_up,
 )
@@ -215,7 +216,7 @@ def validate(plan: Plan, changes: Changes) -> None:
                 inside = root / file.path.relative_to(ROOT)
                 write(File(inside, file.text, file.mode))
         try:
-            run(["netplan", "generate", "--root-dir", str(root)])
+            generate(root)
         except CommandError as err:
             raise RefusedError(
                 f"netplan refuses it; nothing was changed: {err}"

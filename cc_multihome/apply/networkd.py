@@ -88,18 +88,23 @@ def reload_networkd() -> None:
     run(_reload_command())
 
 
-def generate() -> None:
+def generate(root: Path | None = None) -> None:
     """Let netplan write networkd's files; those that stay the same are kept.
 
-    netplan writes all of them anew. networkd takes a file with another inode
-    or time for a changed one (seen with systemd 257), and would configure
-    every link again.
+    netplan writes all of them anew, also those of the running host when it
+    is given a scratch root (it has systemd run its generators). networkd
+    takes a file with another inode or time for a changed one, and would
+    configure every link again (seen with netplan 1.1 and systemd 257).
+
+    Args:
+        root: a scratch root to read and write below.
 
     Raises:
         CommandError: netplan refused.
     """
+    scratch = [] if root is None else ["--root-dir", str(root)]
     with keeping_unchanged(NETWORKD_FILES, "10-netplan-*", RUN_MULTIHOME):
-        run(["netplan", "generate"])
+        run(["netplan", "generate", *scratch])
 
 
 def _reload_command() -> list[str]:

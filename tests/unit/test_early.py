@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cc_multihome import decide, early, state
-from cc_multihome.apply import host, lock, rename
+from cc_multihome.apply import host, lock, networkd, rename
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.errors import CommandError, RefusedError
@@ -50,7 +50,9 @@ class Boot:
         patch.setattr(host, "ROOT", root)
         patch.setattr(early, "CLOUD_INIT_RUNS", root / "enabled")
         patch.setattr(early, "INSTANCE_ID", self.id_file)
-        patch.setattr(early, "run", self.run)
+        patch.setattr(networkd, "run", self.run)
+        patch.setattr(networkd, "NETWORKD_FILES", root / "run/network")
+        patch.setattr(networkd, "RUN_MULTIHOME", root / "run/multihome")
         patch.setattr(early, "validate", lambda *_: None)
         patch.setattr(rename, "run", self.run)
         patch.setattr(rename, "if_nametoindex", lambda _: 7)
@@ -181,6 +183,6 @@ def test_what_netplan_refuses_is_taken_away_again(
     assert early.main() == 0
     assert boot.overlay() is None
     monkeypatch.setattr(early, "validate", lambda *_: None)
-    monkeypatch.setattr(early, "run", fail)
+    monkeypatch.setattr(networkd, "run", fail)
     assert early.main() == 0
     assert boot.overlay() is None
