@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cc_multihome.config.schema import path_text
+from cc_multihome.config.schema import path_text, plain, show
 from cc_multihome.config.text import (
     KEY,
     ConfigText,
+    EmptyTextError,
     TextError,
     parent_path,
     read_config_text,
@@ -81,14 +82,15 @@ def read_sources(base: object, directory: Path = DROP_INS) -> Sources:
         return Sources(base)
     if base is False:
         return Sources(base, files)
-    merged: Any = dict(base) if isinstance(base, dict) else {}
+    # A copy: YAML's aliases can make a value contain itself.
+    merged: Any = plain(base) if isinstance(base, dict) else {}
     given = frozenset(_paths(merged, ()))
     origins: dict[str, str] = {}
     for path, text in _read_all(directory, files):
         if text.raw is None:
             continue
         origins.update(_origins(path, text, merged))
-        merged = merge(merged, text.raw)
+        merged = merge(merged, plain(text.raw))
     return Sources(merged, files, origins, given)
 
 
@@ -101,8 +103,10 @@ def merge(base: Any, over: Any, *, appended: bool = False) -> Any:
                 value = merge(base[key], value, appended=key == APPENDED)
             merged[key] = value
         return merged
-    if appended and isinstance(base, list) and isinstance(over, list):
-        return [*base, *over]
+    if appended and isinstance(over, list):
+        # A list over what is none would cover up a mistake, and with it
+        # all destinations from before.
+        return [*base, *over] if isinstance(base, list) else base
     return over
 
 
@@ -163,31 +167,36 @@ def _read(path: Path) -> ConfigText:
 
 def _parse(path: Path, content: bytes) -> ConfigText:
     try:
-        text = content.decode()
-        if not any(_says_something(line) for line in text.splitlines()):
-            return ConfigText(None)
+        text = content.decode("utf-8-sig")
         config = read_config_text(text)
+    except EmptyTextError:
+        return ConfigText(None)
     except TextError as err:
         place = f", line {err.line}" if err.line else ""
         place += f", column {err.column}" if err.column else ""
         raise _problem(path, str(err), "a YAML mapping", place) from err
     except UnicodeDecodeError as err:
         raise _problem(path, f"byte {err.start}", "UTF-8") from err
-    if config.repeated:
-        raise ConfigError(
-            tuple(
-                replace(item, origin=_origin(path, config, item.path))
-                for item in config.repeated
-            )
-        )
+    hidden = tuple(_hidden(path, config))
+    if hidden:
+        raise ConfigError(hidden)
     if not isinstance(config.raw, dict | type(None)):
         raise _problem(path, repr(config.raw), "a mapping")
     return config
 
 
-def _says_something(line: str) -> bool:
-    stripped = line.strip()
-    return bool(stripped) and not stripped.startswith(("#", "---"))
+def _hidden(path: Path, config: ConfigText) -> Iterator[Problem]:
+    """Find what would be lost without a word."""
+    for item in config.repeated:
+        yield replace(item, origin=_origin(path, config, item.path))
+    for key, line in config.beside:
+        yield Problem(
+            KEY,
+            f"{show(key)} beside it",
+            f"nothing beside it: move {show(key)} below {KEY}, or take"
+            f" {KEY} away",
+            f"{path}, line {line}",
+        )
 
 
 def _problem(
@@ -203,14 +212,23 @@ def _origin(path: Path, config: ConfigText, where: str) -> str:
 
 def _origins(path: Path, text: ConfigText, merged: Any) -> dict[str, str]:
     """Map the paths of a file, as they are after the merge, to its lines."""
-    before = merged.get(APPENDED)
+    before = merged.get(APPENDED, [])
     shift = len(before) if isinstance(before, list) else 0
+    appends = isinstance(text.raw, dict) and isinstance(
+        text.raw.get(APPENDED), list
+    )
+    is_kept = appends and not isinstance(before, list)
     return {
         _shifted(where, shift): f"{path}, line {line}"
         for where, (line, _) in text.places.items()
-        # The root is everybody's.
-        if where != KEY
+        # The root is everybody's; a wrong policy stays its writer's.
+        if where != KEY and not (is_kept and _is_in_policy(where))
     }
+
+
+def _is_in_policy(where: str) -> bool:
+    start = f"{KEY}.{APPENDED}"
+    return where == start or where.startswith(f"{start}[")
 
 
 def _shifted(where: str, shift: int) -> str:

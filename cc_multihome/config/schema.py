@@ -73,7 +73,7 @@ def plain(value: object, depth: int = MAX_DEPTH) -> object:
     YAML gives keys that are no text, dates, lists that contain themselves
     and numbers too long to print, on which jsonschema itself stumbles.
     """
-    if value is None or isinstance(value, (bool, str, float)):
+    if value is None or isinstance(value, (bool, str, float, Foreign)):
         return value
     if isinstance(value, int) and value.bit_length() <= 64:
         return value

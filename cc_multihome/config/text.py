@@ -18,6 +18,9 @@ from cc_multihome.errors import MultihomeError, Problem
 
 KEY = "multihome"
 CLOUD_CONFIG = "#cloud-config"
+# Counted as often as aliases repeat them.
+MAX_VALUES = 1_000_000
+TEXT_TAG = "tag:yaml.org,2002:str"
 _Steps = tuple[str | int, ...]
 
 
@@ -35,6 +38,10 @@ class TextError(MultihomeError):
         self.line, self.column = line, column
 
 
+class EmptyTextError(TextError):
+    """The text says nothing: comments at most."""
+
+
 @dataclass(frozen=True)
 class ConfigText:
     """What a text says.
@@ -45,11 +52,14 @@ class ConfigText:
             of the key or the element, from 1 on.
         repeated: keys that stand twice in one mapping, of which YAML takes
             the last and says nothing.
+        beside: what stands beside the key `multihome`, with its line; in
+            user-data that is for others to read.
     """
 
     raw: object
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     repeated: tuple[Problem, ...] = ()
+    beside: tuple[tuple[str, int], ...] = ()
 
     def place(self, path: str) -> tuple[int, int] | None:
         """Find a path; of what is absent the place where it belongs."""
@@ -83,15 +93,50 @@ def _read(text: str) -> ConfigText:
     try:
         node = loader.get_single_node()
         root = _root_of(node, text)
+        _refuse_bombs(root)
         # Before construction, which puts merged keys (`<<`) beside the own.
-        repeated = tuple(_repeated(root, ()))
+        repeated = (*_repeated_key(node), *_repeated(root, ()))
         value = loader.construct_document(node)
     finally:
         loader.dispose()
     mark = _key_node(node, KEY) or root
     places = {KEY: _at(mark), **dict(_places(root, ()))}
-    raw = value[KEY] if root is not node else value
-    return ConfigText(raw, places, repeated)
+    if node is None or root is node:
+        return ConfigText(value, places, repeated)
+    return ConfigText(value[KEY], places, repeated, tuple(_beside(node)))
+
+
+def _refuse_bombs(node: yaml.Node) -> None:
+    """Refuse what aliases blow up: a few lines can make billions of values.
+
+    A node is looked into once, and counted as often as an alias repeats it.
+    """
+    counts: dict[int, int | None] = {}
+
+    def count(node: yaml.Node) -> int:
+        if id(node) not in counts:
+            counts[id(node)] = None
+            inner = (count(child) for child in _inner(node))
+            counts[id(node)] = 1 + sum(inner)
+        known = counts[id(node)]
+        if known is None:
+            raise TextError("a value that contains itself", *_at(node))
+        return known
+
+    found = count(node)
+    if found > MAX_VALUES:
+        raise TextError(
+            f"{found} values, most of them by aliases (*name); expected at"
+            f" most {MAX_VALUES}"
+        )
+
+
+def _inner(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
 
 
 def _refuse_other_kinds(text: str) -> None:
@@ -117,7 +162,7 @@ def _refuse_other_kinds(text: str) -> None:
 def _root_of(node: yaml.Node | None, text: str) -> yaml.Node:
     """Return the node of what stands under the key."""
     if node is None:
-        raise TextError(f"nothing, expected a mapping with the key {KEY}")
+        raise EmptyTextError(f"nothing, expected a mapping with the key {KEY}")
     if isinstance(node, yaml.MappingNode):
         found: list[yaml.Node] = [
             value for key, value in node.value if _is_scalar(key, KEY)
@@ -130,14 +175,32 @@ def _root_of(node: yaml.Node | None, text: str) -> yaml.Node:
 
 
 def _key_node(node: yaml.Node | None, name: str) -> yaml.Node | None:
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    found = [key for key, _ in node.value if _is_scalar(key, name)]
+    found = _key_nodes(node, name)
     return found[-1] if found else None
 
 
+def _key_nodes(node: yaml.Node | None, name: str) -> list[yaml.Node]:
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    return [key for key, _ in node.value if _is_scalar(key, name)]
+
+
+def _repeated_key(node: yaml.Node | None) -> Iterator[Problem]:
+    """Find the key itself a second time."""
+    found = _key_nodes(node, KEY)
+    for other in found[1:]:
+        yield _repetition(KEY, other, found[0])
+
+
+def _beside(node: yaml.Node) -> Iterator[tuple[str, int]]:
+    for step, mark, _ in _children(node):
+        if step != KEY:
+            yield str(step), _at(mark)[0]
+
+
 def _is_scalar(node: yaml.Node, text: str) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.value == text
+    is_text = isinstance(node, yaml.ScalarNode) and node.tag == TEXT_TAG
+    return is_text and node.value == text
 
 
 def _children(
@@ -155,7 +218,7 @@ def _children(
 
 def _step(key: yaml.ScalarNode) -> str:
     """Return the key as config.schema.plain() makes it."""
-    if key.tag == "tag:yaml.org,2002:str":
+    if key.tag == TEXT_TAG:
         return str(key.value)
     made = yaml.SafeLoader("")
     try:
@@ -188,14 +251,17 @@ def _repeated(node: yaml.Node, steps: _Steps) -> Iterator[Problem]:
     for step, mark, child in _children(node):
         here = (*steps, step)
         if step in seen and step != "<<":
-            first = _at(seen[step])[0]
-            yield Problem(
-                path_text(here),
-                f"it again on line {_at(mark)[0]}",
-                f"each key once (the first is on line {first})",
-            )
+            yield _repetition(path_text(here), mark, seen[step])
         seen[step] = mark
         yield from _repeated(child, here)
+
+
+def _repetition(path: str, mark: yaml.Node, first: yaml.Node) -> Problem:
+    return Problem(
+        path,
+        f"it again on line {_at(mark)[0]}",
+        f"each key once (the first is on line {_at(first)[0]})",
+    )
 
 
 def _at(node: yaml.Node) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,9 @@ def test_without_files_the_key_is_as_it_is(tmp_path: Path) -> None:
     assert read_sources(SEED_KEY, tmp_path / "none") == Sources(SEED_KEY)
 
 
-@pytest.mark.parametrize("text", ["", "\n# nothing\n", "---\n# x\n"])
+@pytest.mark.parametrize(
+    "text", ["", "\n# nothing\n", "---\n# x\n", "\ufeff", "--- # x\n...\n"]
+)
 def test_an_empty_file_is_nothing(tmp_path: Path, text: str) -> None:
     """Puppet writes one when there is nothing to say."""
     put(tmp_path, "50-a.yaml", text)
@@ -239,7 +242,9 @@ def test_bytes_and_sizes_that_no_person_writes_are_refused(
 def test_a_directory_or_a_fifo_is_no_file(tmp_path: Path) -> None:
     """Reading a fifo would hang the boot."""
     (tmp_path / "50-a.yaml").mkdir()
-    assert "regular file" in str(mistakes(SEED_KEY, tmp_path)[0])
+    os.mkfifo(tmp_path / "60-b.yaml")
+    found = mistakes(SEED_KEY, tmp_path)
+    assert ["a regular file"] * 2 == [item.expected for item in found]
 
 
 def test_the_mistakes_of_all_files_come_at_once(tmp_path: Path) -> None:
@@ -270,12 +275,114 @@ def test_a_directory_that_others_may_write_is_refused(
     assert f"mode {mode:o}" in found.found
 
 
-def test_aliases_that_multiply_end_soon(tmp_path: Path) -> None:
-    """A kilobyte that stands for gigabytes."""
+def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
+    """A kilobyte that stands for gigabytes, and takes minutes to check."""
     names = "abcdefghi"
     lines = "".join(
         f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n"
         for old, new in pairwise(names)
     )
     put(tmp_path, "50-a.yaml", f"a: &a [x]\n{lines}")
-    assert len(mistakes({}, tmp_path)) == len(names)
+    (found,) = mistakes({}, tmp_path)
+    assert "most of them by aliases" in found.found
+    put(tmp_path, "50-a.yaml", "default: &a [*a]\n")
+    (found,) = mistakes({}, tmp_path)
+    assert found.found == "a value that contains itself"
+    assert found.origin.endswith("50-a.yaml, line 1, column 10")
+
+
+def test_aliases_in_moderation_are_fine(tmp_path: Path) -> None:
+    """One entry twice, and its `via` for another."""
+    text = (
+        "policy:\n- &one {to: 10.9.0.1, via: private}\n- *one\n"
+        "- {<<: *one, to: 10.9.0.2}\n"
+    )
+    put(tmp_path, "50-a.yaml", text)
+    assert mistakes(SEED_KEY, tmp_path) == []
+
+
+def test_a_wrong_policy_is_not_covered_up_by_a_later_one(
+    tmp_path: Path,
+) -> None:
+    """Every destination from before would be gone, and nobody would know.
+
+    A template of Puppet's with no destination leaves a bare `policy:`.
+    """
+    wrong = put(tmp_path, "50-a.yaml", "resolver: vpc\npolicy:\n")
+    put(tmp_path, "60-b.yaml", "policy: [{to: 10.9.0.1, via: private}]\n")
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert found.path == "multihome.policy"
+    assert found.origin == f"{wrong}, line 2"
+
+
+def test_a_wrong_policy_of_user_data_is_not_covered_up(
+    tmp_path: Path,
+) -> None:
+    """A dash was forgotten there."""
+    put(tmp_path, "50-a.yaml", "policy: [{to: 10.9.0.1, via: private}]\n")
+    key = {**SEED_KEY, "policy": {"to": "192.0.2.1", "via": "private"}}
+    (found,) = mistakes(key, tmp_path)
+    assert found.path == "multihome.policy"
+    assert found.origin == ""
+
+
+def test_a_later_list_for_another_key_replaces(tmp_path: Path) -> None:
+    """Only the policy grows, and only that at the top."""
+    put(tmp_path, "50-a.yaml", "resolver: {nameservers: [10.0.0.9]}\n")
+    key = {**SEED_KEY, "resolver": {"nameservers": ["10.0.0.2"]}}
+    raw: Any = read_sources(key, tmp_path).raw
+    assert raw["resolver"] == {"nameservers": ["10.0.0.9"]}
+    assert merge({"x": [1]}, {"x": [2]}) == {"x": [2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param(
+            "multihome:\n  default: public\npolicy: []\n", 3, id="beside"
+        ),
+        pytest.param(
+            "multihome: {}\nmultihome: {default: public}\n", 2, id="again"
+        ),
+    ],
+)
+def test_what_would_be_lost_without_a_word_is_a_mistake(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    """YAML takes the last of two keys; what stands beside, nobody reads."""
+    path = put(tmp_path, "50-a.yaml", text)
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert found.path == "multihome"
+    assert found.origin == f"{path}, line {line}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("--- {default: private}\n", id="a document in one line"),
+        pytest.param("\ufeffdefault: private\n", id="byte order mark"),
+        pytest.param("# {}\n---\ndefault: private\n...\n", id="with an end"),
+    ],
+)
+def test_a_file_that_says_something_is_read(tmp_path: Path, text: str) -> None:
+    """However its writer, mostly a program, begins it."""
+    put(tmp_path, "50-a.yaml", text)
+    raw: Any = read_sources(SEED_KEY, tmp_path).raw
+    assert raw["default"] == "private"
+
+
+def test_user_data_that_contains_itself_is_a_mistake(tmp_path: Path) -> None:
+    """YAML can say so; it must not end in an error of the program's."""
+    put(tmp_path, "50-a.yaml", "default: private\n")
+    endless: dict[str, Any] = {}
+    endless["interfaces"] = endless
+    found = mistakes(endless, tmp_path)
+    assert found
+    assert all(item.path.startswith("multihome.interf") for item in found)
+
+
+def test_values_that_no_configuration_has_are_named(tmp_path: Path) -> None:
+    """As they are named in user-data."""
+    put(tmp_path, "50-a.yaml", "default: 2026-01-01\n")
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert found.found == "a date"
