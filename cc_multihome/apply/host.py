@@ -17,6 +17,7 @@ from cc_multihome.apply.diff import (
     lost_interfaces,
     mismatches,
 )
+from cc_multihome.apply.group import remember_groups, set_group
 from cc_multihome.apply.networkd import (
     ReloadAgain,
     generate,
@@ -172,7 +173,8 @@ def apply_plan(
 
 def _change(plan: Plan, changes: Changes, checkpoint: Checkpoint) -> None:
     if changes.files:
-        # Registered first, so it runs last, when the old files are back.
+        # Registered first, so they run last, when the old files are back.
+        remember_groups((it.ifname for it in plan.interfaces), checkpoint)
         checkpoint.add(ReloadAgain())
         for file in changes.files:
             _write_undoable(file, checkpoint)
@@ -247,8 +249,7 @@ def restore() -> None:
         reload_networkd()
     for link in read_links({}).links:
         if link.mac in former_names:
-            # networkd leaves a link in the group that it no longer asks for.
-            run(["ip", "link", "set", "dev", link.ifname, "group", "0"])
+            set_group(link.ifname, 0)
     restore_sysctls()
     restore_resolver()
 

@@ -13,6 +13,7 @@ from cc_multihome.apply.checkpoint import (
     Undo,
     undo_all,
 )
+from cc_multihome.apply.group import PutGroupBack
 from cc_multihome.apply.networkd import ReloadAgain
 from cc_multihome.apply.rename import RenameBack
 from cc_multihome.apply.resolver import PutUnitsBack
@@ -26,6 +27,7 @@ KINDS: dict[str, type[Undo]] = {
     undo.kind: undo
     for undo in (
         PutFileBack,
+        PutGroupBack,
         ReloadAgain,
         RenameBack,
         PutSysctlBack,

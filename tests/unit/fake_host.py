@@ -16,6 +16,7 @@ import yaml
 
 from cc_multihome.apply import (
     deadman,
+    group,
     networkd,
     rename,
     resolver,
@@ -82,8 +83,11 @@ class FakeHost:
         patch.setattr(networkd, "SYSTEM_BUS", self.root)
         patch.setattr(networkd, "NETWORKD_FILES", self.root / RUN_NETWORKD)
         patch.setattr(networkd, "RUN_MULTIHOME", self.root / "run/multihome")
-        for module in (apply, networkd, rename, resolver):
+        for module in (apply, group, networkd, rename, resolver):
             patch.setattr(module, "run", self.run)
+        patch.setattr(group, "SYS_NET", self.root / "sys/class/net")
+        patch.setattr(group, "if_nametoindex", self.index)
+        patch.setattr(group, "if_indextoname", self.name)
         patch.setattr(rename, "if_nametoindex", self.index)
         patch.setattr(networkd, "if_nametoindex", self.index)
         patch.setattr(networkd, "read_link_state", lambda _: (2e9, {}))
@@ -141,6 +145,12 @@ class FakeHost:
         units = {name: vars(unit) for name, unit in self.units.items()}
         # A copy: the units go on changing.
         return self.tree(), repr(units), sorted(self.links)
+
+    def name(self, index: int) -> str:
+        """Stand in for if_indextoname()."""
+        if index > len(self.links):
+            raise OSError("no such device")
+        return self.links[index - 1]
 
     def index(self, name: str) -> int:
         """Stand in for if_nametoindex()."""

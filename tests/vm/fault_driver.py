@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the module in a guest while something goes wrong. Pushed to the guest.
 
-    fault_driver.py FAULT [NUMBER] < KEY
+    fault_driver.py FAULT [STEP] < KEY
 
-KEY is the `multihome` key as JSON. The timer that undoes a run is set to a
-few seconds, the waits for IMDS too; all else is the module as it is.
+STEP, as `rename:2`, is the second step of the kind `rename` to undo. KEY is
+the `multihome` key as JSON. The timer that undoes a run is set to a few
+seconds, the waits for IMDS too; all else is the module as it is.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ def replace(owner: Any, name: str, value: Any) -> None:
     setattr(owner, name, value)
 
 
-def kill_after_step(number: int) -> None:
-    """Die right after step `number` was written down, before it is taken."""
+def kill_after_step(step: str) -> None:
+    """Die right after a step was written down, before it is taken."""
+    kind, number = step.split(":")
     real, count = checkpoint.Checkpoint.add, iter(range(1, 1000))
 
     def add(self: Any, undo: Any) -> None:
         real(self, undo)
-        if next(count) == number:
+        if undo.kind == kind and next(count) == int(number):
             os.kill(os.getpid(), signal.SIGKILL)
 
     replace(checkpoint.Checkpoint, "add", add)
@@ -92,7 +94,7 @@ def hang() -> None:
     time.sleep(600)
 
 
-FAULTS: dict[str, Callable[[int], None]] = {
+FAULTS: dict[str, Callable[[str], None]] = {
     "none": lambda _: None,
     "kill": kill_after_step,
     "kill-in-verify": lambda _: wrap_take_up(
@@ -110,7 +112,7 @@ FAULTS: dict[str, Callable[[int], None]] = {
 }
 
 
-def main(fault: str, number: int) -> int:
+def main(fault: str, step: str) -> int:
     """Configure with the fault; say what came of it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     seconds = 60 if fault in ("pause", "clock", "none") else DEADLINE_S
@@ -120,7 +122,7 @@ def main(fault: str, number: int) -> int:
     replace(host, "armed", partial(deadman.armed, seconds))
     replace(host, "verify", partial(verify.verify, timeout=15))
     replace(decide, "read_instance", impatient)
-    FAULTS[fault](number)
+    FAULTS[fault](step)
     key = json.load(sys.stdin)
     try:
         result = pipeline.configure(key, trigger="person")
@@ -132,4 +134,4 @@ def main(fault: str, number: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int((sys.argv[2:] or ["0"])[0])))
+    sys.exit(main(sys.argv[1], (sys.argv[2:] or [""])[0]))

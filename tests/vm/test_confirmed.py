@@ -62,11 +62,11 @@ class Host:
     state: dict[str, Any]
     table: list[tuple[str, str, float]]
 
-    def drive(self, fault: str, key: Any = MORE, *, number: int = 0) -> Result:
+    def drive(self, fault: str, key: Any = MORE, *, step: str = "") -> Result:
         """Run the module in the guest with that fault."""
         self.instance.vm.agent.put(json.dumps(key).encode(), "/run/key")
         return self.instance.vm.run(
-            f"python3 {IN_GUEST} {fault} {number} < /run/key",
+            f"python3 {IN_GUEST} {fault} {step} < /run/key",
             check=False,
             timeout=240,
         )
@@ -137,21 +137,27 @@ def host(lab_run: Run, deb: Path) -> Iterator[Host]:
 
 # Every step of going from cloud-init's networking to the seed's: reload,
 # files, names, resolver. Of the five files the first and the last.
-STEPS = {1: "reload", 6: "last file", 8: "second name", 10: "resolv.conf"}
+# Steps as tests/vm/fault_driver.py names them.
+STEPS = {
+    "reload:1": "reload",
+    "file:5": "last file",
+    "rename:2": "second name",
+    "file:6": "resolv.conf",
+}
 
 
-@pytest.mark.parametrize("number", STEPS, ids=STEPS.values())
-def test_killed_at_any_step(host: Host, number: int) -> None:
+@pytest.mark.parametrize("step", STEPS, ids=STEPS.values())
+def test_killed_at_any_step(host: Host, step: str) -> None:
     """The timer outside brings back cloud-init's networking."""
     started = time.monotonic()
     host.instance.vm.run("multihome restore; sleep 2", timeout=200)
     stock = read_state(host.instance)
-    killed = host.drive("kill", KEY, number=number)
+    killed = host.drive("kill", KEY, step=step)
     assert killed.status not in (0, 1), killed.out
     host.wait_until_undone()
     back = Host(host.instance, stock, host.table)
     back.wait_for_state()
-    name = STEPS[number]
+    name = STEPS[step]
     back.assert_safe(f"kill -9 at: {name}", "rolled_back", started)
     assert "killed" in host.status()["error"]
 
