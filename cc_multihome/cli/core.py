@@ -23,8 +23,10 @@ from cc_multihome.decide import Decision, decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.errors import MultihomeError
+from cc_multihome.explain.ask import ask_kernel
+from cc_multihome.explain.lookup import Way
 from cc_multihome.files import File, read_text
-from cc_multihome.model import Observed, Plan
+from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.plan.from_dict import plan_from_dict
 from cc_multihome.render.resolv_conf import resolv_conf
 
@@ -126,6 +128,11 @@ def running_resolver_units() -> tuple[str, ...]:
 def kernel() -> Observed:
     """Read addresses, routes and rules."""
     return read_kernel()
+
+
+def kernel_way(to: Address, source: Address | None) -> Way | None:
+    """Ask the kernel which way it would send a packet."""
+    return ask_kernel(to, source)
 
 
 def missing(plan: Plan) -> tuple[str, ...]:

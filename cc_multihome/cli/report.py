@@ -19,6 +19,7 @@ from cc_multihome.cli.verb import (
     EXIT_WRONG,
     FileError,
     InactiveError,
+    QuestionError,
     RootError,
     print_json,
 )
@@ -60,6 +61,7 @@ _KINDS = (
         " one; `multihome status` says what is in force",
         EXIT_INACTIVE,
     ),
+    _Kind(QuestionError, "question", "ask with another address"),
     _Kind(FileError, "file", "mend the file, or give another one"),
     _Kind(
         ConfigError,

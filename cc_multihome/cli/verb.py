@@ -42,6 +42,10 @@ class FileError(MultihomeError):
     """A file that was given on the command line is not what it should be."""
 
 
+class QuestionError(MultihomeError):
+    """There is no answer to what the command line asks."""
+
+
 class RootError(MultihomeError):
     """The verb needs root."""
 

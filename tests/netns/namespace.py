@@ -151,14 +151,15 @@ def ask(netns: Netns, queries: Sequence[Query]) -> tuple[Answer, ...]:
     """
     lines = "".join(f"{query.words()}\n" for query in queries)
     text = netns.run(["ip", "-N", "-4", "-j", "-batch", "-"], lines)
-    found = tuple(_answers(text))
+    found = tuple(decode_answers(text))
     assert len(found) == len(queries), (len(found), len(queries))
     for query, item in zip(queries, found, strict=True):
         assert item["dst"] == str(query.to), (query, item)
     return tuple(_answer(item) for item in found)
 
 
-def _answers(text: str) -> Iterator[dict[str, Any]]:
+def decode_answers(text: str) -> Iterator[dict[str, Any]]:
+    """Read the documents that `ip -j -batch` prints one after the other."""
     decoder, start = json.JSONDecoder(), 0
     while start < len(text.rstrip()):
         items, start = decoder.raw_decode(text, start)

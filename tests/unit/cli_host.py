@@ -16,8 +16,9 @@ from cc_multihome.apply.verify import LevelResult
 from cc_multihome.cli import core
 from cc_multihome.cli.main import main
 from cc_multihome.decide import Decision
+from cc_multihome.explain.lookup import Way, explain
 from cc_multihome.files import File
-from cc_multihome.model import Observed, Plan
+from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.pipeline import Result
 from cc_multihome.plan.as_dict import plan_as_dict
 from cc_multihome.render import render
@@ -69,6 +70,7 @@ class CliHost:
         self.result = Result("applied", True, GOOD)
         self.levels: tuple[LevelResult, ...] = GOOD
         self.error: Exception | None = None
+        self.way: Way | None = None
         self.asked: list[object] = []
 
     def use(self, patch: pytest.MonkeyPatch) -> None:
@@ -77,6 +79,7 @@ class CliHost:
         patch.setattr(core, "read_status", lambda: self.status)
         patch.setattr(core, "in_force", lambda _: self.force)
         patch.setattr(core, "kernel", lambda: self.kernel)
+        patch.setattr(core, "kernel_way", self.kernel_way)
         patch.setattr(core, "missing", self.missing)
         patch.setattr(core, "running", lambda: self.running)
         patch.setattr(core, "read_key", lambda: self.key)
@@ -88,6 +91,11 @@ class CliHost:
         patch.setattr(core, "roll_back", lambda: self.change("roll_back"))
         patch.setattr(core, "take_away", lambda: self.change("take_away"))
         patch.setattr(core, "prove", self.prove)
+
+    def kernel_way(self, to: Address, source: Address | None) -> Way | None:
+        """Answer as a kernel that holds the plan, or with `way`."""
+        self.asked.append((to, source))
+        return self.way or explain(self.plan, to, source).way
 
     def missing(self, plan: Plan) -> tuple[str, ...]:
         """Compare a plan with the kernel."""

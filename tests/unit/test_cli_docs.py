@@ -209,6 +209,7 @@ SHAPES = {
     "rollback": ("### apply, rollback, restore", []),
     "restore": ("### apply, rollback, restore", []),
     "verify": ("### verify", []),
+    "explain": ("### explain", ["198.51.100.9"]),
     "render": ("### render", []),
     "validate": ("### validate", ["{config}"]),
 }

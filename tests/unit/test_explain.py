@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which way a packet goes; that the kernel agrees is tests/netns's to show."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from cc_multihome.cli.main import main
+from cc_multihome.errors import CommandError
+from cc_multihome.explain import ask
+from cc_multihome.explain.ask import ask_kernel
+from cc_multihome.explain.lookup import Way, explain
+from tests.unit.builders import plan_for
+from tests.unit.cli_host import CliHost, make
+
+PRIVATE, PUBLIC = "10.224.184.51", "10.224.186.43"
+NAMED, UNNAMED = "192.0.2.14", "203.0.113.200"
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliHost:
+    """The seed's host, as its plan says."""
+    return make(monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("to", "source", "interface", "table", "why"),
+    [
+        pytest.param(NAMED, None, "private", 30999, "the policy", id="named"),
+        pytest.param(UNNAMED, None, "public", 254, "default", id="default"),
+        pytest.param(NAMED, PUBLIC, "public", 20, "comes from", id="bound"),
+        pytest.param(UNNAMED, PRIVATE, "private", 10, "comes", id="private"),
+        pytest.param(PUBLIC, None, "lo", 255, "this host's own", id="self"),
+        pytest.param(
+            "10.224.184.9", None, "private", 254, "subnet of", id="on link"
+        ),
+    ],
+)
+def test_the_plan_says_which_way(
+    to: str, source: str | None, interface: str, table: int, why: str
+) -> None:
+    """By rule, table and ENI."""
+    bound = ip_address(source) if source else None
+    found = explain(plan_for(), ip_address(to), bound)
+    assert found.way is not None
+    assert (interface, table) == (found.way.interface, found.way.table)
+    assert why in found.why
+    assert found.steps[-1].result.startswith("decides")
+    assert (found.eni_id is None) == (interface == "lo")
+
+
+def test_every_rule_that_was_looked_at_is_told() -> None:
+    """In order, with why it did not decide."""
+    steps = explain(plan_for(), ip_address("10.224.184.9")).steps
+    priorities = [step.priority for step in steps]
+    assert priorities == sorted(priorities)
+    told = {step.priority: step.result for step in steps}
+    assert "no route" in told[0]
+    assert "an ENI's" in told[31000]
+    assert "bound to no address" in told[31100]
+
+
+def test_an_ipv6_destination_has_no_route_in_an_ipv4_plan() -> None:
+    """And no rule of IPv4 is looked at."""
+    found = explain(plan_for(), ip_address("2001:db8::1"))
+    assert found.way is None
+    assert [0, 32766, 32767] == [step.priority for step in found.steps]
+
+
+def test_agreement_is_told(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text for people, exit status 0."""
+    assert 0 == main(["explain", NAMED])
+    out = capsys.readouterr().out
+    assert "by private (eni-" in out
+    assert "gateway 10.224.184.1" in out
+    assert "table multihome-policy (30999)" in out
+    assert "The kernel does the same." in out
+
+
+def test_disagreement_is_told(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What differs, and exit status 1."""
+    host.way = Way("docker0", 254, None, ip_address("172.17.0.1"))
+    assert 1 == main(["explain", NAMED, "--json"])
+    data = json.loads(capsys.readouterr().out)
+    assert data["agree"] is False
+    assert "docker0" in data["kernel"]["way"]["interface"]
+    assert (
+        "interface: the plan says private, the kernel docker0"
+        in data["differences"]
+    )
+
+
+def test_files_are_asked_without_the_kernel(
+    host: CliHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --config the plan is another one than the kernel's."""
+    config = tmp_path / "key.yaml"
+    config.write_text("{}")
+    assert 0 == main(["explain", NAMED, "--config", str(config)])
+    assert "was not asked" in capsys.readouterr().out
+    # The decision alone.
+    assert [{}] == host.asked
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["example.com"], "DEST: found 'example.com'", id="name"),
+        pytest.param([NAMED, "--from", "x"], "--from: found 'x'", id="from"),
+        pytest.param(
+            [NAMED, "--from", "10.9.9.9"],
+            f"an address of an ENI: {PRIVATE}, {PUBLIC}",
+            id="of no ENI",
+        ),
+        pytest.param(
+            ["2001:db8::1", "--from", PUBLIC], "no packet", id="families"
+        ),
+    ],
+)
+def test_a_question_without_an_answer_is_refused(
+    host: CliHost,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    """With what was found, and what was expected."""
+    assert 1 == main(["explain", *words])
+    assert message in capsys.readouterr().err
+
+
+def test_a_kernel_without_a_route_has_no_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other errors of ip(8) are errors."""
+
+    def refuse(argv: list[str]) -> str:
+        raise CommandError(message)
+
+    monkeypatch.setattr(ask, "run", refuse)
+    message = "RTNETLINK answers: Network is unreachable"
+    assert ask_kernel(ip_address(NAMED)) is None
+    message = "RTNETLINK answers: Invalid argument"
+    with pytest.raises(CommandError, match="Invalid"):
+        ask_kernel(ip_address(NAMED))
