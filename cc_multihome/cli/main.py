@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from cc_multihome.cli.change import add_apply, add_restore, add_rollback
+from cc_multihome.cli.diagram import add_diagram
 from cc_multihome.cli.explain import add_explain
 from cc_multihome.cli.integrate import add_integrate
 from cc_multihome.cli.plan import add_plan
@@ -28,7 +29,7 @@ from cc_multihome.version import __version__
 # In the order in which a person needs them.
 VERBS = (
     *(add_status, add_plan, add_apply, add_verify, add_rollback),
-    *(add_explain, add_render, add_validate),
+    *(add_explain, add_diagram, add_render, add_validate),
     *(add_integrate, add_restore),
 )
 

@@ -125,6 +125,15 @@ def test_the_completion_knows_what_a_verb_takes() -> None:
 
 
 @pytest.mark.touches("programs")
+def test_the_completion_knows_short_options() -> None:
+    """They take what their long forms take."""
+    assert completed("diagram", "-o", "d") == completed(
+        "diagram", "--output", "d"
+    )
+    assert "docs" in completed("diagram", "-o", "d")
+
+
+@pytest.mark.touches("programs")
 def test_the_completion_takes_an_equals_sign() -> None:
     """bash hands it over as a word of its own."""
     assert completed("apply", "--trigger", "=", "re") == ("refresh",)
@@ -209,6 +218,7 @@ SHAPES = {
     "rollback": ("### apply, rollback, restore", []),
     "restore": ("### apply, rollback, restore", []),
     "verify": ("### verify", []),
+    "diagram": ("### diagram", []),
     "explain": ("### explain", ["198.51.100.9"]),
     "render": ("### render", []),
     "validate": ("### validate", ["{config}"]),
