@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pings that go on while something else happens, and what was lost."""
+"""Traffic that goes on while something else happens, and what was lost."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.netns import Netns
 
-PINGER = Path(__file__).with_name("pinger.py")
+HERE = Path(__file__).parent
+PINGER, STREAMER = HERE / "pinger.py", HERE / "streamer.py"
 STOP_TIMEOUT_S = 10.0
 
 
@@ -22,11 +23,13 @@ class Pings:
 
     Attributes:
         longest_gap_s: between two answers, in seconds.
+        retransmits: segments that TCP sent again; 0 for pings.
     """
 
     sent: int = 0
     received: int = 0
     longest_gap_s: float = 0.0
+    retransmits: int = 0
 
     @property
     def lost(self) -> int:
@@ -34,15 +37,32 @@ class Pings:
         return self.sent - self.received
 
 
-@contextmanager
 def pinging(
     netns: Netns, address: str, *, rate: float = 10.0
-) -> Iterator[Pings]:
+) -> AbstractContextManager[Pings]:
     """Ping an address from a namespace, `rate` times a second."""
+    return _going_on(netns, ["python3", str(PINGER), address, str(rate)])
+
+
+def streaming(
+    netns: Netns, address: str, port: int, *, rate: float
+) -> AbstractContextManager[Pings]:
+    """Send lines over one TCP connection to an echo server in the guest.
+
+    It wants `streamer.py serve` there.
+    """
+    words = ["send", address, str(port), str(rate)]
+    return _going_on(netns, ["python3", str(STREAMER), *words])
+
+
+@contextmanager
+def _going_on(netns: Netns, argv: list[str]) -> Iterator[Pings]:
     pings = Pings()
-    argv = netns.argv(["python3", str(PINGER), address, str(rate)])
     child = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        netns.argv(argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         yield pings

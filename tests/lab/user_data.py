@@ -69,7 +69,7 @@ def multihome(intent: Intent, **changes: Any) -> str:
 
 def seed_by_hand(intent: Intent) -> str:
     """The article's way: its netplan file, Puppet's overlay, its runcmd."""
-    first = _kernel_name(intent.shape, intent.shape.enis[0])
+    first = kernel_name(intent.shape, intent.shape.enis[0])
     return cloud_config(
         {
             "write_files": [
@@ -93,14 +93,14 @@ def two_defaults(intent: Intent) -> str:
     for name in intent.tables:
         eni = intent.shape.eni(name)
         metric = 100 if name == intent.default else 200
-        ethernets[_kernel_name(intent.shape, eni)] = {
+        ethernets[kernel_name(intent.shape, eni)] = {
             "match": {"macaddress": eni.mac},
             "dhcp4": False,
             "addresses": [_with_prefix(intent.shape, eni)],
             "routes": [
                 {
                     "to": "0.0.0.0/0",
-                    "via": _gateway(intent.shape, eni),
+                    "via": gateway(intent.shape, eni),
                     "metric": metric,
                 }
             ],
@@ -120,16 +120,16 @@ def seed_netplan(intent: Intent) -> dict[str, Any]:
     shape, ethernets = intent.shape, {}
     for name, table in intent.tables.items():
         eni = shape.eni(name)
-        gateway = _gateway(shape, eni)
-        main = [{"to": "0.0.0.0/0", "via": gateway}]
-        ethernets[_kernel_name(shape, eni)] = {
+        router = gateway(shape, eni)
+        main = [{"to": "0.0.0.0/0", "via": router}]
+        ethernets[kernel_name(shape, eni)] = {
             "addresses": [_with_prefix(shape, eni)],
             "dhcp4": False,
             "dhcp6": False,
             "match": {"macaddress": eni.mac},
             "routes": [
                 *(main if name == intent.default else []),
-                {"table": table, "to": "0.0.0.0/0", "via": gateway},
+                {"table": table, "to": "0.0.0.0/0", "via": router},
                 {
                     "scope": "link",
                     "table": table,
@@ -148,7 +148,7 @@ def puppet_overlay(intent: Intent) -> dict[str, Any]:
     ethernets: dict[str, Any] = {}
     for name in dict.fromkeys(intent.policy.values()):
         eni, table = intent.shape.eni(name), intent.tables[name]
-        ethernets[_kernel_name(intent.shape, eni)] = {
+        ethernets[kernel_name(intent.shape, eni)] = {
             "routing-policy": [
                 *(
                     {"to": to, "table": table}
@@ -173,12 +173,14 @@ def _file(name: str, content: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _kernel_name(shape: Shape, eni: LabEni) -> str:
+def kernel_name(shape: Shape, eni: LabEni) -> str:
+    """Return the name that the kernel gives the ENI, and netplan's id."""
     # The lab puts ENIs into PCI slots 5, 6, ... as EC2 does on Nitro.
     return f"ens{5 + shape.enis.index(eni)}"
 
 
-def _gateway(shape: Shape, eni: LabEni) -> str:
+def gateway(shape: Shape, eni: LabEni) -> str:
+    """Return the VPC router's address in the ENI's subnet."""
     subnet = IPv4Network(shape.subnet(eni.subnet).cidr)
     return str(subnet.network_address + 1)
 
