@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from cc_multihome.errors import LinkError
 
+# /etc/iproute2/rt_tables
+DEFAULT_TABLE = 253
 MAIN_TABLE = 254
-# unspec, default, main, local: /etc/iproute2/rt_tables
-KERNEL_TABLES = frozenset({0, 253, 254, 255})
+LOCAL_TABLE = 255
+KERNEL_TABLES = frozenset({0, DEFAULT_TABLE, MAIN_TABLE, LOCAL_TABLE})
 MAX_TABLE = 4294967295
 
 POLICY_TABLE = 30999

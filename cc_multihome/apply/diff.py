@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 
 from cc_multihome.model import Observed, Plan, Route, RoutingPolicyRule
+from cc_multihome.numbers import DEFAULT_TABLE, LOCAL_TABLE, MAIN_TABLE
 
 # ip-rule(8): the kernel's own rules, without which nothing is routed; seen
 # to vanish at a restart of networkd (systemd issue 41350).
@@ -14,7 +15,11 @@ BUILT_IN_RULES = tuple(
     RoutingPolicyRule(
         priority=priority, table=table, src=ip_network("0.0.0.0/0")
     )
-    for priority, table in ((0, 255), (32766, 254), (32767, 253))
+    for priority, table in (
+        (0, LOCAL_TABLE),
+        (32766, MAIN_TABLE),
+        (32767, DEFAULT_TABLE),
+    )
 )
 
 
@@ -102,8 +107,15 @@ def describe_rule(rule: RoutingPolicyRule) -> str:
     """Write a rule as iproute2 does."""
     iif = f" iif {rule.iif}" if rule.iif else ""
     text = f"{rule.priority}: from {rule.src}{iif} lookup {rule.table}"
-    if rule.suppress_prefixlength is not None:
-        text += f" suppress_prefixlength {rule.suppress_prefixlength}"
-    if rule.suppress_ifgroup is not None:
-        text += f" suppress_ifgroup {rule.suppress_ifgroup}"
-    return text
+    return " ".join((text, *suppressors(rule)))
+
+
+def suppressors(rule: RoutingPolicyRule) -> tuple[str, ...]:
+    """Write what of a rule's table does not count, as iproute2 does."""
+    found = (
+        ("suppress_prefixlength", rule.suppress_prefixlength),
+        ("suppress_ifgroup", rule.suppress_ifgroup),
+    )
+    return tuple(
+        f"{word} {value}" for word, value in found if value is not None
+    )

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cc_multihome.cli.source import add_source, sketch
+from cc_multihome.cli.source import add_source, require_plan
 from cc_multihome.cli.verb import (
     EXIT_OK,
     FileError,
@@ -50,7 +50,7 @@ def run_diagram(args: argparse.Namespace) -> int:
     """Do `multihome diagram`."""
     from cc_multihome.diagram import diagram
 
-    plan = _plan(args)
+    plan = require_plan(args, "draw")
     if not plan.interfaces:
         raise InactiveError(
             "the plan has nothing to draw: one ENI and no wishes, which"
@@ -64,23 +64,6 @@ def run_diagram(args: argparse.Namespace) -> int:
     elif to_stdout:
         print(diagram(plan), end="")
     return EXIT_OK
-
-
-def _plan(args: argparse.Namespace) -> Plan:
-    """Return the plan in force, else that of the options.
-
-    Raises:
-        InactiveError: there is none.
-        MultihomeError: as sketch() does.
-    """
-    if not (args.config or args.metadata):
-        from cc_multihome.cli import core
-
-        return core.require_plan()
-    made = sketch(args)
-    if made is None:
-        raise InactiveError("the configuration says false: nothing to draw")
-    return made.plan
 
 
 def _write(name: str, text: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from cc_multihome.cli.source import add_source, sketch
+from cc_multihome.cli.source import add_source, names_files, require_plan
 from cc_multihome.cli.verb import (
     EXIT_OK,
     EXIT_WRONG,
@@ -58,8 +58,8 @@ def run_explain(args: argparse.Namespace) -> int:
 
     to = _address(args.to, "DEST")
     source = None if args.source is None else _address(args.source, "--from")
-    is_offline = bool(args.config or args.metadata)
-    plan = _planned(args) if is_offline else _in_force()
+    is_offline = names_files(args)
+    plan = require_plan(args, "explain")
     _check(plan, to, source)
     found = explain(plan, to, source)
     kernel = None if is_offline else _ask(to, source)
@@ -89,19 +89,6 @@ def _address(text: str, what: str) -> Address:
             f"{what}: found {text!r}, expected an IP address such as"
             " 192.0.2.14"
         ) from err
-
-
-def _planned(args: argparse.Namespace) -> Plan:
-    made = sketch(args)
-    if made is None:
-        raise InactiveError("the configuration says false: nothing to explain")
-    return made.plan
-
-
-def _in_force() -> Plan:
-    from cc_multihome.cli import core
-
-    return core.require_plan()
 
 
 def _ask(to: Address, source: Address | None) -> Way | None:
@@ -134,8 +121,8 @@ def _as_dict(found: Explanation, plan: Plan) -> dict[str, Any]:
     from cc_multihome.explain.lookup import table_name
 
     way = _way_as_dict(found.way)
-    if way is not None and found.way is not None:
-        way["table_name"] = table_name(found.way.table, plan)
+    if way is not None:
+        way["table_name"] = table_name(way["table"], plan)
     return {
         "way": way,
         "route": None if found.route is None else str(found.route),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from cc_multihome.cli.source import add_source, sketch
+from cc_multihome.cli.source import add_source, require_sketch
 from cc_multihome.cli.verb import (
     EXIT_OK,
     InactiveError,
@@ -44,9 +44,7 @@ def add_render(verbs: Verbs) -> None:
 
 def run_render(args: argparse.Namespace) -> int:
     """Do `multihome render`."""
-    made = sketch(args)
-    if made is None:
-        raise InactiveError("the configuration says false: nothing to render")
+    made = require_sketch(args, "render")
     if args.json:
         print_json(_as_dict(made))
     elif args.all:

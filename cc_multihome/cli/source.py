@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cc_multihome.cli.verb import FileError
+from cc_multihome.cli.verb import FileError, InactiveError
 
 if TYPE_CHECKING:
     from cc_multihome.files import File
@@ -70,6 +70,40 @@ def sketch(args: argparse.Namespace) -> Sketch | None:
     if decision is None:
         return None
     return Sketch(decision.plan, decision.files, decision.instance)
+
+
+def names_files(args: argparse.Namespace) -> bool:
+    """Say whether the options ask for another plan than that in force."""
+    return bool(args.config or args.metadata)
+
+
+def require_plan(args: argparse.Namespace, purpose: str) -> Plan:
+    """Return the plan in force, or the one that the options name.
+
+    Raises:
+        InactiveError: there is none.
+        MultihomeError: as sketch() does.
+    """
+    if names_files(args):
+        return require_sketch(args, purpose).plan
+    from cc_multihome.cli import core
+
+    return core.require_plan()
+
+
+def require_sketch(args: argparse.Namespace, purpose: str) -> Sketch:
+    """Plan as sketch() does; `purpose` is what there is nothing to do for.
+
+    Raises:
+        InactiveError: the configuration says `multihome: false`.
+        MultihomeError: as sketch() does.
+    """
+    made = sketch(args)
+    if made is None:
+        raise InactiveError(
+            f"the configuration says false: nothing to {purpose}"
+        )
+    return made
 
 
 def key_of(config: str | None) -> object:

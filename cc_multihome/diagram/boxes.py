@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from cc_multihome.diagram import look
 from cc_multihome.diagram.content import (
-    LOCAL_TABLE,
     Content,
     Destination,
     EniView,
@@ -21,6 +20,7 @@ from cc_multihome.diagram.content import (
     Table,
     TableRoute,
 )
+from cc_multihome.numbers import LOCAL_TABLE
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ does: which rule, which table, which ENI, and where to.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_network
 
+from cc_multihome.apply.diff import BUILT_IN_RULES, suppressors
 from cc_multihome.model import (
     Network,
     Plan,
@@ -17,18 +17,12 @@ from cc_multihome.model import (
     Route,
     RoutingPolicyRule,
 )
-from cc_multihome.numbers import MAIN_TABLE
+from cc_multihome.numbers import DEFAULT_TABLE, MAIN_TABLE
+from cc_multihome.render.rt_tables import table_names
 
-# As /etc/iproute2/rt_tables has them.
-LOCAL_TABLE = 255
-KERNEL_NAMES = {LOCAL_TABLE: "local", MAIN_TABLE: "main", 253: "default"}
-POLICY_NAME = "multihome-policy"
-EVERYWHERE = ip_network("0.0.0.0/0")
-# The kernel makes these itself (ip-rule(8)); its third one, 32767, looks into
-# a table that is empty.
-KERNEL_RULES = (
-    RoutingPolicyRule(0, LOCAL_TABLE, EVERYWHERE),
-    RoutingPolicyRule(32766, MAIN_TABLE, EVERYWHERE),
+# The kernel's third rule looks into a table that is empty.
+KERNEL_RULES = tuple(
+    rule for rule in BUILT_IN_RULES if rule.table != DEFAULT_TABLE
 )
 
 
@@ -126,7 +120,7 @@ class Content:
 
 def content_of(plan: Plan) -> Content:
     """Sort a plan by what a packet meets."""
-    names = _table_names(plan)
+    names = table_names(plan)
     planned = [(rule, "plan") for rule in plan.rules()]
     kernel = [(rule, "kernel") for rule in KERNEL_RULES]
     ordered = sorted((*planned, *kernel), key=lambda it: it[0].priority)
@@ -140,26 +134,13 @@ def content_of(plan: Plan) -> Content:
     )
 
 
-def _table_names(plan: Plan) -> dict[int, str]:
-    names = dict(KERNEL_NAMES)
-    if plan.policy_table is not None:
-        names[plan.policy_table] = POLICY_NAME
-    return names | {item.table: item.table_name for item in plan.interfaces}
-
-
 def _rule(rule: RoutingPolicyRule, names: dict[int, str], by: str) -> Rule:
-    suppress = (
-        ("suppress_prefixlength", rule.suppress_prefixlength),
-        ("suppress_ifgroup", rule.suppress_ifgroup),
-    )
     return Rule(
         priority=rule.priority,
         selector=_selector(rule),
         table=rule.table,
         table_name=names.get(rule.table, str(rule.table)),
-        suppress=tuple(
-            f"{word} {value}" for word, value in suppress if value is not None
-        ),
+        suppress=suppressors(rule),
         by=by,
     )
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from cc_multihome.apply.diff import BUILT_IN_RULES, suppressors
 from cc_multihome.model import (
     Address,
     Network,
@@ -24,19 +25,10 @@ from cc_multihome.model import (
     Route,
     RoutingPolicyRule,
 )
-from cc_multihome.numbers import MAIN_TABLE, POLICY_TABLE, PRIORITY_POLICY
+from cc_multihome.numbers import LOCAL_TABLE, MAIN_TABLE, PRIORITY_POLICY
+from cc_multihome.render.rt_tables import table_names
 
-LOCAL_TABLE = 255
-DEFAULT_TABLE = 253
 LOOPBACK = "lo"
-TABLE_NAMES = {
-    LOCAL_TABLE: "local",
-    MAIN_TABLE: "main",
-    DEFAULT_TABLE: "default",
-    POLICY_TABLE: "multihome-policy",
-}
-# Priorities of the kernel's own rules, and their tables: ip-rule(8)
-BUILT_IN = ((0, LOCAL_TABLE), (32766, MAIN_TABLE), (32767, DEFAULT_TABLE))
 
 
 @dataclass(frozen=True)
@@ -118,25 +110,17 @@ def rule_text(rule: RoutingPolicyRule, plan: Plan) -> str:
     if rule.iif is not None:
         words.append(f"iif {rule.iif}")
     words.append(f"lookup {table_name(rule.table, plan)}")
-    if rule.suppress_prefixlength is not None:
-        words.append(f"suppress_prefixlength {rule.suppress_prefixlength}")
-    if rule.suppress_ifgroup is not None:
-        words.append(f"suppress_ifgroup {rule.suppress_ifgroup}")
-    return " ".join(words)
+    return " ".join((*words, *suppressors(rule)))
 
 
 def table_name(table: int, plan: Plan) -> str:
     """Return what iproute2 calls a table, else its number."""
-    names = {it.table: it.table_name for it in plan.interfaces}
-    return TABLE_NAMES.get(table) or names.get(table) or str(table)
+    return table_names(plan).get(table, str(table))
 
 
 def _rules(plan: Plan, version: int) -> list[RoutingPolicyRule]:
     everything = ip_network("0.0.0.0/0" if version == 4 else "::/0")
-    built_in = [
-        RoutingPolicyRule(priority, table, everything)
-        for priority, table in BUILT_IN
-    ]
+    built_in = [replace(rule, src=everything) for rule in BUILT_IN_RULES]
     planned = [it for it in plan.rules() if it.src.version == version]
     return sorted([*built_in, *planned], key=lambda rule: rule.priority)
 
@@ -200,7 +184,7 @@ def _found(
         why = f"{to} is an address of this host's own, on {item.name}"
         return Explanation(steps, way, route.to, None, why)
     way = Way(item.name, route.table, route.via, source or _source(entry, to))
-    why = _why(rule, replace(entry, route=route), to, source)
+    why = _why(rule, entry, to, source)
     return Explanation(steps, way, route.to, item.eni_id, why)
 
 
