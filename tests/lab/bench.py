@@ -14,22 +14,27 @@ The times are an emulation's, for comparing within one run; see docs/lab.md.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
+from cc_multihome.cli.style import Style
 from tests.lab import user_data
 from tests.lab.cleanup import Run
-from tests.lab.flows import HERE
 from tests.lab.host import LabError, progress
 from tests.lab.image import stock, with_package
 from tests.lab.instance import LabInstance, booted, build_deb
-from tests.lab.pinging import STREAMER, Pings, pinging, streaming
+from tests.lab.pinging import (
+    TRAFFIC,
+    Pings,
+    is_answered,
+    pinging,
+    streaming,
+)
 from tests.lab.recipe import SUITES
-from tests.lab.shape import LabEni, Subnet
+from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
 
 RATE = 100.0
@@ -43,16 +48,7 @@ DROP_IN = "/etc/multihome.d/90-bench.yaml"
 NETPLAN = "/etc/netplan/90-bench.yaml"
 NETPLAN_APPLY = "netplan apply"
 DESTINATION = "203.0.113.77"
-PROBE = HERE / "probe.py"
-SUBNET = Subnet("third", "subnet-0ccccccccccccccc3", "10.224.187.0/26", "tgw")
-THIRD = LabEni(
-    "third",
-    "eni-0000000000000000c",
-    "0a:11:22:33:44:55",
-    2,
-    "third",
-    ("10.224.187.20",),
-)
+ALIGNED = Style(aligned=True)
 
 
 @dataclass(frozen=True)
@@ -119,9 +115,9 @@ def loss(run: Run, suite: str) -> str:
     with booted(run, image, SEED_INTENT, data, label="loss") as instance:
         vm = instance.vm
         vm.run("systemctl stop multihome-refresh.timer")
-        vm.agent.put(STREAMER.read_bytes(), "/run/streamer.py")
+        vm.agent.put(TRAFFIC.read_bytes(), "/run/traffic.py")
         for port in PORTS.values():
-            vm.run(f"python3 /run/streamer.py serve {port} {SERVED_S}")
+            vm.run(f"python3 /run/traffic.py serve {port} {SERVED_S}")
         found = []
         for number, way in enumerate(todo, 1):
             with progress(f"{number} of {len(todo)}: {way.title}"):
@@ -154,11 +150,7 @@ def _traffic(
     instance: LabInstance, name: str, port: int
 ) -> dict[str, AbstractContextManager[Pings]]:
     """Return pings and a connection to an ENI from the side it faces."""
-    vpc = instance.vpc
-    address, side = vpc.shape.eni(name).ipv4s[0], vpc.corp
-    public = vpc.shape.eni(name).public
-    if address in public:
-        address, side = public[address], vpc.inet
+    side, address = instance.vpc.outside(name)
     return {
         "ping": pinging(side, address, rate=RATE),
         "tcp": streaming(side, address, port, rate=RATE),
@@ -190,18 +182,7 @@ def loss_table(found: Sequence[Loss]) -> str:
                     f"{item.seconds:.1f}",
                 ]
             )
-    return columns(rows)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Align cells, the first row being the heading."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    )
+    return ALIGNED.columns(rows)
 
 
 def attach(run: Run, suite: str) -> str:
@@ -219,7 +200,7 @@ def attach(run: Run, suite: str) -> str:
         label = title.split(maxsplit=1)[0]
         with booted(run, image, SEED_INTENT, data, label=label) as instance:
             rows.append([title, *_attach(instance)])
-    return columns(rows)
+    return ALIGNED.columns(rows)
 
 
 def _attach(instance: LabInstance) -> tuple[str, str]:
@@ -229,7 +210,7 @@ def _attach(instance: LabInstance) -> tuple[str, str]:
     """
     seed, vpc = SEED_INTENT.shape, instance.vpc
     shape = replace(
-        seed, subnets=(*seed.subnets, SUBNET), enis=(*seed.enis, THIRD)
+        seed, subnets=(*seed.subnets, THIRD_SUBNET), enis=(*seed.enis, THIRD)
     )
     vpc.update(shape)
     vpc.reset_counters()
@@ -239,17 +220,10 @@ def _attach(instance: LabInstance) -> tuple[str, str]:
         taken = f"not within {ANSWER_WITHIN_S:.0f}"
         with pinging(vpc.corp, THIRD.ipv4s[0], rate=RATE / 10):
             while time.monotonic() < started + ANSWER_WITHIN_S:
-                if _is_answered(instance, THIRD.ipv4s[0]):
+                if is_answered(vpc.corp, THIRD.ipv4s[0], within=1):
                     taken = f"{time.monotonic() - started:.1f}"
                     break
     return taken, str(sum(each.src for each in vpc.counters().values()))
-
-
-def _is_answered(instance: LabInstance, address: str) -> bool:
-    probe = {"id": "ping", "kind": "ping", "dst": address, "timeout": 1}
-    argv = ["python3", "-", json.dumps([probe])]
-    printed = json.loads(instance.vpc.corp.run(argv, PROBE.read_text()))
-    return bool(printed[0]["ok"])
 
 
 BENCHES: dict[str, Callable[[Run, str], str]] = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.lab.netns import Netns
 
 HERE = Path(__file__).parent
-PINGER, STREAMER = HERE / "pinger.py", HERE / "streamer.py"
+TRAFFIC, PROBE = HERE / "traffic.py", HERE / "probe.py"
 STOP_TIMEOUT_S = 10.0
 
 
@@ -41,7 +41,7 @@ def pinging(
     netns: Netns, address: str, *, rate: float = 10.0
 ) -> AbstractContextManager[Pings]:
     """Ping an address from a namespace, `rate` times a second."""
-    return _going_on(netns, ["python3", str(PINGER), address, str(rate)])
+    return _going_on(netns, ["ping", address, str(rate)])
 
 
 def streaming(
@@ -49,17 +49,24 @@ def streaming(
 ) -> AbstractContextManager[Pings]:
     """Send lines over one TCP connection to an echo server in the guest.
 
-    It wants `streamer.py serve` there.
+    It wants `traffic.py serve` there.
     """
-    words = ["send", address, str(port), str(rate)]
-    return _going_on(netns, ["python3", str(STREAMER), *words])
+    return _going_on(netns, ["stream", address, str(port), str(rate)])
+
+
+def is_answered(netns: Netns, address: str, *, within: float) -> bool:
+    """Ping an address from a namespace until it answers, for `within` s."""
+    probe = {"id": "ping", "kind": "ping", "dst": address, "timeout": within}
+    argv = ["python3", "-", json.dumps([probe])]
+    printed = json.loads(netns.run(argv, PROBE.read_text()))
+    return bool(printed[0]["ok"])
 
 
 @contextmanager
-def _going_on(netns: Netns, argv: list[str]) -> Iterator[Pings]:
+def _going_on(netns: Netns, words: list[str]) -> Iterator[Pings]:
     pings = Pings()
     child = subprocess.Popen(
-        netns.argv(argv),
+        netns.argv(["python3", str(TRAFFIC), *words]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

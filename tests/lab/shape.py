@@ -120,3 +120,16 @@ SEED = Shape(
     ),
     both_sides=(*POLICY, UNNAMED),
 )
+
+# What can be attached to the seed's instance while it runs.
+THIRD = LabEni(
+    "third",
+    "eni-0000000000000000c",
+    "0a:11:22:33:44:55",
+    2,
+    "third",
+    ("10.224.187.20",),
+)
+THIRD_SUBNET = Subnet(
+    "third", "subnet-0ccccccccccccccc3", "10.224.187.0/26", "tgw"
+)

@@ -155,6 +155,14 @@ class Vpc:
         """Return what runs a command on a side, INTERNET or COMPANY."""
         return {INTERNET: self.inet, COMPANY: self.corp}[side].run
 
+    def outside(self, name: str) -> tuple[Netns, str]:
+        """Return the side that an ENI faces, and its address from there."""
+        eni = self.shape.eni(name)
+        address = eni.ipv4s[0]
+        if address in eni.public:
+            return self.inet, eni.public[address]
+        return self.corp, address
+
     def imds_requests(self) -> list[dict[str, object]]:
         """Return the requests to IMDS so far (imds_server.py says how)."""
         lines = self.imds_log.read_text().splitlines()

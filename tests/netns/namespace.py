@@ -145,20 +145,27 @@ def reset(netns: Netns, plan: Plan) -> None:
 
 
 def ask(netns: Netns, queries: Sequence[Query]) -> tuple[Answer, ...]:
-    """Ask the kernel for each route; one process for all of them.
+    """Ask the kernel for each route.
 
     Every query needs a route (a default, say): one without is an error.
     """
+    return tuple(_answer(item) for item in route_get(netns, queries))
+
+
+def route_get(
+    netns: Netns, queries: Sequence[Query]
+) -> tuple[dict[str, Any], ...]:
+    """Return what `ip -N -j route get` prints; one process for all of them."""
     lines = "".join(f"{query.words()}\n" for query in queries)
     text = netns.run(["ip", "-N", "-4", "-j", "-batch", "-"], lines)
-    found = tuple(decode_answers(text))
+    found = tuple(_decode(text))
     assert len(found) == len(queries), (len(found), len(queries))
     for query, item in zip(queries, found, strict=True):
         assert item["dst"] == str(query.to), (query, item)
-    return tuple(_answer(item) for item in found)
+    return found
 
 
-def decode_answers(text: str) -> Iterator[dict[str, Any]]:
+def _decode(text: str) -> Iterator[dict[str, Any]]:
     """Read the documents that `ip -j -batch` prints one after the other."""
     decoder, start = json.JSONDecoder(), 0
     while start < len(text.rstrip()):

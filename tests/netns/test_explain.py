@@ -19,7 +19,7 @@ from cc_multihome.explain.ask import differences, parse_route_get
 from cc_multihome.explain.lookup import Way, explain
 from cc_multihome.model import Plan
 from tests.lab.netns import Netns
-from tests.netns.namespace import Query, decode_answers, install, reset
+from tests.netns.namespace import Query, install, reset, route_get
 from tests.netns.test_sources_equivalence import (
     OUTSIDE,
     SEED_VARIABLE,
@@ -49,10 +49,8 @@ def random_query(chance: random.Random, case: Case) -> Query:
 
 
 def kernel_ways(netns: Netns, queries: Sequence[Query]) -> list[Way]:
-    """Ask the kernel for each, by one process."""
-    lines = "".join(f"{query.words()}\n" for query in queries)
-    text = netns.run(["ip", "-N", "-4", "-j", "-batch", "-"], lines)
-    found = list(decode_answers(text))
+    """Ask the kernel for each."""
+    found = route_get(netns, queries)
     return [
         parse_route_get(item, query.source)
         for item, query in zip(found, queries, strict=True)

@@ -19,15 +19,14 @@ import yaml
 
 from tests.lab import user_data
 from tests.lab.cleanup import Run
-from tests.lab.flows import HERE
 from tests.lab.host import Result
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
+from tests.lab.pinging import is_answered
 from tests.lab.user_data import SEED_INTENT
 from tests.vm.state import read_state
 
 DRIVER = Path(__file__).with_name("fault_driver.py")
-PROBE = HERE / "probe.py"
 IN_GUEST = "/run/fault_driver.py"
 STATUS = "/var/lib/multihome/status.json"
 # Longer than the driver's deadline and a rollback under emulation.
@@ -78,20 +77,8 @@ class Host:
 
     def is_reached(self, name: str) -> bool:
         """Ping an ENI from its side, a few times."""
-        eni = self.instance.vpc.shape.eni(name)
-        address = eni.ipv4s[0]
-        side = self.instance.vpc.corp
-        if address in eni.public:
-            address, side = eni.public[address], self.instance.vpc.inet
-        probe = {
-            "id": name,
-            "kind": "ping",
-            "dst": address,
-            "timeout": REACHED_WITHIN_S,
-        }
-        argv = ["python3", "-", json.dumps([probe])]
-        printed = json.loads(side.run(argv, PROBE.read_text()))
-        return bool(printed[0]["ok"])
+        side, address = self.instance.vpc.outside(name)
+        return is_answered(side, address, within=REACHED_WITHIN_S)
 
     def wait_until_undone(self) -> None:
         """Wait until the timer's run has ended and the state is back."""

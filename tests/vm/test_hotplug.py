@@ -7,7 +7,6 @@ ENIs are pinged meanwhile and must lose nothing.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,31 +18,22 @@ import pytest
 
 from tests.lab import user_data
 from tests.lab.cleanup import Run
-from tests.lab.flows import HERE
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
-from tests.lab.pinging import pinging
-from tests.lab.shape import LabEni, Subnet
+from tests.lab.pinging import is_answered, pinging
+from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
 from tests.vm.state import planned_rules, read_state
 
-THIRD = LabEni(
-    "third",
-    "eni-0000000000000000c",
-    "0a:11:22:33:44:55",
-    2,
-    "third",
-    ("10.224.187.20",),
+SEED = replace(
+    SEED_INTENT.shape, subnets=(*SEED_INTENT.shape.subnets, THIRD_SUBNET)
 )
-SUBNET = Subnet("third", "subnet-0ccccccccccccccc3", "10.224.187.0/26", "tgw")
-SEED = replace(SEED_INTENT.shape, subnets=(*SEED_INTENT.shape.subnets, SUBNET))
 INTENT = replace(SEED_INTENT, shape=SEED)
 WITH_THIRD = replace(SEED, enis=(*SEED.enis, THIRD))
 # The derived table of (network_card 0, device_number 2), and its rule.
 THIRDS_RULE = (31102, "10.224.187.20", 31002)
 RT_TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
 WITHIN_S = 150.0
-PROBE = HERE / "probe.py"
 NETWORKD_LOG = "journalctl -b -o cat -u systemd-networkd"
 
 
@@ -69,15 +59,10 @@ def wait_for(holds: Callable[[], bool], what: str) -> float:
 
 def others_lose_nothing(host: LabInstance, change: Callable[[], None]) -> None:
     """Ping the seed's ENIs while something changes."""
-    vpc = host.vpc
-    targets = (
-        (vpc.corp, "10.224.184.51"),
-        (vpc.inet, "198.51.100.177"),
-    )
     with ExitStack() as stack:
         found = [
-            stack.enter_context(pinging(side, address))
-            for side, address in targets
+            stack.enter_context(pinging(*host.vpc.outside(name)))
+            for name in INTENT.tables
         ]
         change()
     for item in found:
@@ -87,10 +72,7 @@ def others_lose_nothing(host: LabInstance, change: Callable[[], None]) -> None:
 
 def answers(host: LabInstance, address: str) -> bool:
     """Ping an address from the company's side."""
-    probe = {"id": "ping", "kind": "ping", "dst": address, "timeout": 3}
-    argv = ["python3", "-", json.dumps([probe])]
-    printed = json.loads(host.vpc.corp.run(argv, PROBE.read_text()))
-    return bool(printed[0]["ok"])
+    return is_answered(host.vpc.corp, address, within=3)
 
 
 def refresh(host: LabInstance) -> None:
