@@ -6,11 +6,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 END_TIMEOUT_S = 3.0
+EXEC_TIMEOUT_S = 1.0
+EMPTY_LOOKS = 3
 PROC = Path("/proc")
 
 
@@ -84,13 +87,33 @@ def find_marked(variable: str, value: str) -> tuple[ProcessId, ...]:
     """Return the processes that were started with `variable=value`."""
     wanted = f"{variable}={value}".encode()
     found = []
-    for path in PROC.glob("[0-9]*/environ"):
+    for directory in PROC.glob("[0-9]*"):
         with suppress(OSError):
-            if wanted in path.read_bytes().split(b"\0"):
-                process = read_process(int(path.parent.name))
+            if wanted in _read_environ(directory).split(b"\0"):
+                process = read_process(int(directory.name))
                 if process is not None:
                     found.append(process)
     return tuple(found)
+
+
+def _read_environ(directory: Path) -> bytes:
+    """Return a process's environment, as it was at its last execve(2).
+
+    Seen in the middle of an execve(2), a process has a program (`exe`, which
+    neither a kernel thread nor a zombie has) and no environment. Either it
+    has no arguments yet, too, or it lost its memory between open and read:
+    only a second look tells.
+    """
+    end = time.monotonic() + EXEC_TIMEOUT_S
+    empty = 0
+    while empty < EMPTY_LOOKS and time.monotonic() < end:
+        environ = (directory / "environ").read_bytes()
+        if environ:
+            return environ
+        (directory / "exe").readlink()
+        empty += bool((directory / "cmdline").read_bytes())
+        time.sleep(0.001)
+    return b""
 
 
 def _has_ended(fd: int, timeout: float) -> bool:
