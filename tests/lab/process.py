@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 END_TIMEOUT_S = 3.0
+# How long an execve(2) may take on a busy machine.
 EXEC_TIMEOUT_S = 1.0
+# Arguments and no environment: a look that came between, or `env -i`.
 EMPTY_LOOKS = 3
 PROC = Path("/proc")
 

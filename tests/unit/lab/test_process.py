@@ -6,10 +6,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.lab import process as lab_process
 from tests.lab.process import (
     end_process,
     find_marked,
@@ -101,3 +104,82 @@ def test_a_process_is_found_by_the_mark_in_its_environment(
 
     assert [sleeper.pid] == found
     assert () == find_marked("LAB_TEST_MARK", "this")
+
+
+class FakeProc:
+    """A /proc with one process, in the middle of its execve(2).
+
+    Attributes:
+        looks: how often somebody waited for it.
+    """
+
+    def __init__(self, top: Path, cmdline: bytes) -> None:
+        real = Path("/proc/self/stat")
+        self.pid = top / "4711"
+        self.pid.mkdir()
+        (self.pid / "stat").write_text(real.read_text())
+        (self.pid / "exe").symlink_to(sys.executable)
+        (self.pid / "cmdline").write_bytes(cmdline)
+        (self.pid / "environ").write_bytes(b"")
+        boot_id = top / "sys/kernel/random/boot_id"
+        boot_id.parent.mkdir(parents=True)
+        boot_id.write_text("this-boot\n")
+        self.looks = 0
+
+    def finish_after(self, looks: int) -> Callable[[float], None]:
+        """Return a sleep() in which the execve(2) ends, at its nth call."""
+
+        def sleep(seconds: float) -> None:
+            self.looks += 1
+            if self.looks == looks:
+                (self.pid / "environ").write_bytes(b"MARK=mine\0HOME=/\0")
+
+        return sleep
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "looks"),
+    [
+        pytest.param(b"", 20, id="no arguments yet"),
+        pytest.param(b"sleep\x0060\0", 1, id="memory lost after the open"),
+    ],
+)
+def test_a_process_in_the_middle_of_execve_is_found(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cmdline: bytes,
+    looks: int,
+) -> None:
+    """Its environment reads as empty until the kernel is through."""
+    proc = FakeProc(tmp_path, cmdline)
+    monkeypatch.setattr(lab_process, "PROC", tmp_path)
+    monkeypatch.setattr(time, "sleep", proc.finish_after(looks))
+
+    found = [item.pid for item in find_marked("MARK", "mine")]
+
+    assert [4711] == found
+
+
+def test_a_process_without_an_environment_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`env -i` makes one; it has arguments, and never a mark."""
+    proc = FakeProc(tmp_path, b"sleep\x0060\0")
+    monkeypatch.setattr(lab_process, "PROC", tmp_path)
+    monkeypatch.setattr(time, "sleep", proc.finish_after(1000))
+
+    assert () == find_marked("MARK", "mine")
+    assert lab_process.EMPTY_LOOKS == proc.looks
+
+
+def test_a_kernel_thread_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no program, nor has a zombie."""
+    proc = FakeProc(tmp_path, b"")
+    (proc.pid / "exe").unlink()
+    monkeypatch.setattr(lab_process, "PROC", tmp_path)
+    monkeypatch.setattr(time, "sleep", proc.finish_after(1))
+
+    assert () == find_marked("MARK", "mine")
+    assert 0 == proc.looks
