@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from tests.lab.far_server import COMPANY, FAR_PORT, GUEST, INTERNET
 from tests.lab.shape import LabEni, Shape
-from tests.lab.vpc_dns import INTERNET_NAME, RESOLVER
-from tests.lab.vpc_net import GATEWAY_SIDES, IMDS
+from tests.lab.vpc_dns import INTERNET_NAME, RESOLVER, RESOLVER_IPV6
+from tests.lab.vpc_router import GATEWAY_SIDES, IMDS, IMDS_IPV6
 
 VPC = "vpc"
 PROBE_TIMEOUT_S = 8.0
@@ -61,7 +61,7 @@ class Flow:
     @property
     def is_captured(self) -> bool:
         """Whether the router's gateways can know this flow by its ends."""
-        return self.probe.kind != "getent"
+        return not self.probe.kind.startswith("getent")
 
 
 def build_flows(
@@ -70,6 +70,7 @@ def build_flows(
     default: str,
     policy: Mapping[str, str],
     unnamed: str,
+    unnamed_ipv6: str | None = None,
     kinds: Sequence[str] = ("tcp",),
 ) -> tuple[Flow, ...]:
     """Return all flows for a shape.
@@ -82,19 +83,21 @@ def build_flows(
         default: the ENI that unbound traffic is to take.
         policy: destination -> ENI.
         unnamed: an address that the policy does not name.
+        unnamed_ipv6: another one, where `unnamed` is IPv4.
         kinds: how the far servers are asked, of "tcp" and "udp".
 
     Raises:
         ValueError: a destination is not on both sides, or an ENI that the
             policy or the default names has no way out.
     """
-    for address in (*policy, unnamed):
+    others = (unnamed, unnamed_ipv6) if unnamed_ipv6 else (unnamed,)
+    for address in (*policy, *others):
         if address not in shape.both_sides:
             raise ValueError(
                 f"{address} is not in the shape's both_sides"
                 f" {shape.both_sides}: no server would say its side"
             )
-    for address, name in (*policy.items(), (unnamed, default)):
+    for address, name in (*policy.items(), *((it, default) for it in others)):
         source = first_address(shape.eni(name), address)
         if source is None or seen_as(shape, shape.eni(name), source) is None:
             raise ValueError(
@@ -104,8 +107,8 @@ def build_flows(
             )
     return (
         *_inbound(shape),
-        *_unbound(shape, default, policy, unnamed, kinds),
-        *_bound(shape, policy, unnamed, kinds),
+        *_unbound(shape, default, policy, others, kinds),
+        *_bound(shape, policy, others, kinds),
         *_services(shape),
     )
 
@@ -196,17 +199,18 @@ def _unbound(
     shape: Shape,
     default: str,
     policy: Mapping[str, str],
-    unnamed: str,
+    others: Sequence[str],
     kinds: Sequence[str],
 ) -> Iterator[Flow]:
-    yield from _outward(
-        shape,
-        shape.eni(default),
-        unnamed,
-        row="guest, unbound -> an address that no policy names",
-        bind=None,
-        kinds=kinds,
-    )
+    for dst in others:
+        yield from _outward(
+            shape,
+            shape.eni(default),
+            dst,
+            row="guest, unbound -> an address that no policy names",
+            bind=None,
+            kinds=kinds,
+        )
     for dst, name in policy.items():
         yield from _outward(
             shape,
@@ -221,12 +225,13 @@ def _unbound(
 def _bound(
     shape: Shape,
     policy: Mapping[str, str],
-    unnamed: str,
+    others: Sequence[str],
     kinds: Sequence[str],
 ) -> Iterator[Flow]:
     for eni in shape.enis:
         to = dict.fromkeys(policy, "policy destinations")
-        for dst, what in {**to, unnamed: "anywhere else"}.items():
+        rest = dict.fromkeys(others, "anywhere else")
+        for dst, what in {**to, **rest}.items():
             own = eni.ipv6s if ":" in dst else eni.ipv4s
             for address in own:
                 yield from _outward(
@@ -240,25 +245,46 @@ def _bound(
 
 
 def _services(shape: Shape) -> Iterator[Flow]:
-    """Yield the look-ups of the VPC's own services, which are IPv4."""
-    bindings: list[tuple[str | None, str | None]] = [(None, None)]
-    for eni in shape.enis:
-        bindings += ((address, eni.name) for address in eni.ipv4s)
-    for kind, dst, row in (
-        ("http", IMDS, "guest -> IMDS, unbound and bound to each"),
-        ("dns", RESOLVER, "guest -> VPC resolver, unbound and bound to each"),
-    ):
-        wanted = shape.instance_id if kind == "http" else shape.internet
-        for bind, name in bindings:
-            flow_id = f"{kind} {bind or 'unbound'}"
-            probe = Probe(flow_id, kind, dst, bind=bind, name=INTERNET_NAME)
-            yield Flow(flow_id, row, probe, name, VPC, GUEST, wanted)
+    """Yield the look-ups of the VPC's own services, in each family.
+
+    IMDS over IPv6 is asked only where the shape has it enabled.
+    """
+    ipv4 = [(it, eni.name) for eni in shape.enis for it in eni.ipv4s]
+    ipv6 = [(it, eni.name) for eni in shape.enis for it in eni.ipv6s]
+    if ipv4:
+        yield from _lookups(shape, "http", IMDS, ipv4)
+        yield from _lookups(shape, "dns", RESOLVER, ipv4)
+        yield from _getent("getent", shape.internet)
+    if ipv6 and shape.imds_ipv6:
+        yield from _lookups(shape, "http", IMDS_IPV6, ipv6)
+    if ipv6:
+        yield from _lookups(shape, "dns", RESOLVER_IPV6, ipv6)
+    if ipv6 and shape.internet_ipv6:
+        yield from _getent("getent6", shape.internet_ipv6)
+
+
+def _lookups(
+    shape: Shape, kind: str, dst: str, own: Sequence[tuple[str, str]]
+) -> Iterator[Flow]:
+    """Yield requests to a service, unbound and from each (address, ENI)."""
+    what = "IMDS" if kind == "http" else "VPC resolver"
+    family = " over IPv6" if ":" in dst else ""
+    row = f"guest -> {what}{family}, unbound and bound to each"
+    wanted = shape.instance_id if kind == "http" else shape.internet
+    bindings: list[tuple[str | None, str | None]] = [(None, None), *own]
+    for bind, name in bindings:
+        flow_id = f"{kind} {bind or 'unbound'}{'' if bind else family}"
+        probe = Probe(flow_id, kind, dst, bind=bind, name=INTERNET_NAME)
+        yield Flow(flow_id, row, probe, name, VPC, GUEST, wanted)
+
+
+def _getent(kind: str, wanted: str) -> Iterator[Flow]:
     yield Flow(
-        "getent",
+        kind,
         "guest, name lookup through getent",
-        Probe("getent", "getent", name=INTERNET_NAME),
+        Probe(kind, kind, name=INTERNET_NAME),
         None,
         VPC,
         GUEST,
-        shape.internet,
+        wanted,
     )

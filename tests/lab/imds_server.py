@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for EC2's instance metadata service, version 2.
 
-    python3 -m tests.lab.imds_server STATE LOG [ADDRESS [PORT]]
+    python3 -m tests.lab.imds_server STATE LOG [ADDRESS...]
 
 STATE is a JSON file that imds_state.py describes: the documents, and faults.
-LOG gets one line of JSON for each request. It is run with -m from the top of
-the checkout, or in a thread with ImdsServer.
+LOG gets one line of JSON for each request. Several addresses, of IPv4 and
+IPv6, are one service: a token of one is good at the others, and faults are
+counted together. It is run with -m from the top of the checkout, or in a
+thread with ImdsServer.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -27,6 +30,7 @@ from tests.lab.imds_state import State
 TOKEN = "X-aws-ec2-metadata-token"
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TTL_MAX_S = 21600
+HTTP_PORT = 80
 HANG_S = 3600.0
 CHUNK = b"0123456789abcdef" * 4096
 
@@ -167,6 +171,7 @@ class ImdsServer(ThreadingHTTPServer):
     """The server; as a context manager it serves in a thread.
 
     Args:
+        state: a file, or what another server has made of it.
         address: (address, port); port 0 takes a free one, see `url`.
 
     Raises:
@@ -178,9 +183,11 @@ class ImdsServer(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(
-        self, state: Path, log: Path, address: tuple[str, int]
+        self, state: Path | State, log: Path, address: tuple[str, int]
     ) -> None:
-        self.state = State(state)
+        self.state = State(state) if isinstance(state, Path) else state
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         self.ended = threading.Event()
         self._log_lock = threading.Lock()
         super().__init__(address, Handler)
@@ -190,7 +197,8 @@ class ImdsServer(ThreadingHTTPServer):
     def url(self) -> str:
         """`http://address:port`, without a slash at its end."""
         host, port = self.server_address[:2]
-        return f"http://{host!s}:{port}"
+        is_ipv6 = self.address_family == socket.AF_INET6
+        return f"http://{f'[{host!s}]' if is_ipv6 else host!s}:{port}"
 
     def log(self, record: dict[str, object]) -> None:
         """Write a line at once."""
@@ -223,10 +231,12 @@ class ImdsServer(ThreadingHTTPServer):
 
 def main(args: list[str]) -> None:
     """Serve until killed."""
-    address = args[2] if len(args) > 2 else "169.254.169.254"
-    port = int(args[3]) if len(args) > 3 else 80
-    server = ImdsServer(Path(args[0]), Path(args[1]), (address, port))
-    server.serve_forever()
+    state, log = State(Path(args[0])), Path(args[1])
+    addresses = args[2:] or ["169.254.169.254"]
+    servers = [ImdsServer(state, log, (it, HTTP_PORT)) for it in addresses]
+    for server in servers[1:]:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers[0].serve_forever()
 
 
 if __name__ == "__main__":

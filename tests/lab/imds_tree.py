@@ -23,6 +23,22 @@ def host_name(shape: Shape, ipv4: str) -> str:
     return f"ip-{ipv4.replace('.', '-')}.{shape.domain}"
 
 
+def resource_name(shape: Shape) -> str:
+    """Return the name that an instance has where it has no IPv4 address."""
+    return f"{shape.instance_id}.{shape.domain}"
+
+
+def eni_name(shape: Shape, eni: LabEni) -> str:
+    """Return the private DNS name of an ENI's primary address.
+
+    EC2 names by IPv4 address where there is one:
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hostname-types.html
+    """
+    if eni.ipv4s:
+        return host_name(shape, eni.ipv4s[0])
+    return resource_name(shape)
+
+
 def public_name(shape: Shape, ipv4: str) -> str:
     """Return the public DNS name of an address."""
     zone = (
@@ -55,7 +71,7 @@ def imds_tree(shape: Shape, *, public_key: str = "") -> Tree:
 
 def _meta_data(shape: Shape, public_key: str) -> Tree:
     eni = primary_eni(shape)
-    name = host_name(shape, eni.ipv4s[0])
+    name = eni_name(shape, eni)
     tree: Tree = {
         "ami-id": AMI,
         "ami-launch-index": "0",
@@ -67,7 +83,6 @@ def _meta_data(shape: Shape, public_key: str) -> Tree:
         "instance-life-cycle": "on-demand",
         "instance-type": shape.instance_type,
         "local-hostname": name,
-        "local-ipv4": eni.ipv4s[0],
         "mac": eni.mac,
         "metrics": {"vhostmd": '<?xml version="1.0" encoding="UTF-8"?>'},
         "network": {
@@ -86,7 +101,9 @@ def _meta_data(shape: Shape, public_key: str) -> Tree:
         "services": {"domain": "amazonaws.com", "partition": "aws"},
         "system": "nitro",
     }
-    public = eni.public.get(eni.ipv4s[0])
+    if eni.ipv4s:
+        tree["local-ipv4"] = eni.ipv4s[0]
+    public = eni.public.get(eni.ipv4s[0]) if eni.ipv4s else None
     if public:
         tree["public-ipv4"] = public
         tree["public-hostname"] = public_name(shape, public)
@@ -102,19 +119,20 @@ def _eni(shape: Shape, eni: LabEni) -> Tree:
     tree: Tree = {
         "device-number": str(eni.device_number),
         "interface-id": eni.eni_id,
-        "local-hostname": host_name(shape, eni.ipv4s[0]),
-        "local-ipv4s": "\n".join(eni.ipv4s),
+        "local-hostname": eni_name(shape, eni),
         "mac": eni.mac,
         "network-card": str(eni.network_card),
         "owner-id": OWNER,
         "security-group-ids": "sg-0123456789abcdef0",
         "security-groups": "default",
         "subnet-id": subnet.subnet_id,
-        "subnet-ipv4-cidr-block": subnet.cidr,
         "vpc-id": shape.vpc_id,
         "vpc-ipv4-cidr-block": shape.vpc_cidrs[0],
         "vpc-ipv4-cidr-blocks": "\n".join(shape.vpc_cidrs),
     }
+    # Every VPC has IPv4 blocks, also where none of its subnets has.
+    if subnet.cidr:
+        tree["subnet-ipv4-cidr-block"] = subnet.cidr
     if eni.public:
         publics = list(eni.public.values())
         tree["public-ipv4s"] = "\n".join(publics)
@@ -122,10 +140,14 @@ def _eni(shape: Shape, eni: LabEni) -> Tree:
         tree["ipv4-associations"] = {
             public: private for private, public in eni.public.items()
         }
-    if eni.ipv4_prefixes:
-        tree["ipv4-prefix"] = "\n".join(eni.ipv4_prefixes)
-    if eni.ipv6s:
-        tree["ipv6s"] = "\n".join(eni.ipv6s)
+    for key, values in (
+        ("local-ipv4s", eni.ipv4s),
+        ("ipv4-prefix", eni.ipv4_prefixes),
+        ("ipv6s", eni.ipv6s),
+        ("ipv6-prefix", eni.ipv6_prefixes),
+    ):
+        if values:
+            tree[key] = "\n".join(values)
     if subnet.ipv6_cidr:
         tree["subnet-ipv6-cidr-blocks"] = subnet.ipv6_cidr
         tree["vpc-ipv6-cidr-blocks"] = "\n".join(_vpc_ipv6(shape))
@@ -149,6 +171,7 @@ def _vpc_ipv6(shape: Shape) -> list[str]:
 
 
 def _identity(shape: Shape) -> Tree:
+    ipv4s = primary_eni(shape).ipv4s
     document = {
         "accountId": OWNER,
         "architecture": "x86_64",
@@ -158,7 +181,7 @@ def _identity(shape: Shape) -> Tree:
         "instanceType": shape.instance_type,
         "kernelId": None,
         "pendingTime": "2026-01-01T00:00:00Z",
-        "privateIp": primary_eni(shape).ipv4s[0],
+        "privateIp": ipv4s[0] if ipv4s else None,
         "ramdiskId": None,
         "region": shape.region,
         "version": "2017-09-30",

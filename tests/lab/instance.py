@@ -51,6 +51,7 @@ class LabInstance:
             default=intent.default,
             policy=intent.policy,
             unnamed=intent.unnamed,
+            unnamed_ipv6=intent.unnamed_ipv6,
         )
         self.vpc.reset_counters()
         with progress(f"{title}: {len(flows)} flows"):
@@ -69,11 +70,11 @@ class LabInstance:
         )
         return shown
 
-    def priorities(self) -> list[tuple[int, str, int]]:
-        """Return the IPv4 rules in order: (priority, source, table)."""
+    def priorities(self, family: str = "-4") -> list[tuple[int, str, int]]:
+        """Return a family's rules in order: (priority, source, table)."""
         return [
             (rule["priority"], _source(rule), int(rule["table"]))
-            for rule in self.ip_json("-4 rule show")
+            for rule in self.ip_json(f"{family} rule show")
         ]
 
 

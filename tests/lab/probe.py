@@ -8,8 +8,8 @@ comes in through standard input: `python3 - '<probes>' < probe.py`.
     probe.py '<JSON list of probes>'      (or the list on standard input)
 
 A probe is {"id", "kind", "dst", "port", "bind", "name", "timeout"}, kind one
-of tcp, udp, ping, http, dns, getent; bind is a source address or null. All
-of them run at once. Printed is a list, in the same order, of
+of tcp, udp, ping, http, dns, getent, getent6; bind is a source address or
+null. All of them run at once. Printed is a list, in the same order, of
 {"id", "ok", "answer", "local": [address, port], "error", "ms"}.
 
 far_server.py answers tcp and udp.
@@ -227,16 +227,17 @@ def read_a_records(packet: bytes, at: int, count: int) -> list[str]:
 
 
 def send_getent(probe: Probe) -> list[str]:
-    """Look a name up as every program does."""
+    """Look a name's addresses of one family up as every program does."""
+    database = "ahostsv6" if probe.kind == "getent6" else "ahostsv4"
     done = subprocess.run(
-        ["getent", "ahostsv4", probe.name],
+        ["getent", database, probe.name],
         capture_output=True,
         text=True,
         timeout=probe.timeout,
         check=False,
     )
     if done.returncode != 0:
-        raise NoAnswer(f"getent ahostsv4 exited with {done.returncode}")
+        raise NoAnswer(f"getent {database} exited with {done.returncode}")
     return sorted({line.split()[0] for line in done.stdout.splitlines()})
 
 
@@ -247,6 +248,7 @@ KINDS = {
     "http": send_http,
     "dns": send_dns,
     "getent": send_getent,
+    "getent6": send_getent,
 }
 
 

@@ -15,14 +15,21 @@ class Subnet:
     """A subnet, and where its route table sends what is not local.
 
     Attributes:
+        cidr: IPv4; None for a subnet of IPv6 alone.
         default_via: "igw" (internet), "tgw" (company) or None.
+        ipv6_cidr: a /64, the only size that EC2 has.
     """
 
     name: str
     subnet_id: str
-    cidr: str
+    cidr: str | None
     default_via: str | None
     ipv6_cidr: str | None = None
+
+    @property
+    def cidrs(self) -> tuple[str, ...]:
+        """Its blocks of both families, IPv4 first."""
+        return tuple(it for it in (self.cidr, self.ipv6_cidr) if it)
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,13 @@ class LabEni:
 
     Attributes:
         name: the lab's name for it; the tap is `tap-<name>`.
-        ipv4s: private addresses, the primary one first.
+        ipv4s: private addresses, the primary one first; none in a subnet
+            of IPv6 alone.
         public: private address -> public address (EIP).
+        ipv6s: the first one is what DHCPv6 gives; they are global, so that
+            there is no NAT for them.
+        ipv6_prefixes: delegated ones, each a /80; the ENI needs an address
+            of `ipv6s` beside them.
         at_boot: attached when the VM starts, not hot-plugged later.
         imds: keys to add to or override in its metadata (None removes).
     """
@@ -47,8 +59,19 @@ class LabEni:
     public: dict[str, str] = field(default_factory=dict)
     ipv4_prefixes: tuple[str, ...] = ()
     ipv6s: tuple[str, ...] = ()
+    ipv6_prefixes: tuple[str, ...] = ()
     at_boot: bool = True
     imds: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its own addresses of both families, IPv4 first."""
+        return (*self.ipv4s, *self.ipv6s)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What its packets may come from: addresses and prefixes."""
+        return (*self.addresses, *self.ipv4_prefixes, *self.ipv6_prefixes)
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,8 @@ class Shape:
         internet, company: an address of each host that no policy names and
             that the other side does not have.
         internet_ipv6, company_ipv6: the same, where the shape has IPv6.
+        imds_ipv6: whether IMDS answers on [fd00:ec2::254] too, which on EC2
+            has to be asked for (HttpProtocolIpv6).
     """
 
     subnets: tuple[Subnet, ...]
@@ -79,6 +104,7 @@ class Shape:
     instance_id: str = "i-0123456789abcdef0"
     instance_type: str = "m6i.large"
     mtu: int = 9001
+    imds_ipv6: bool = False
 
     def subnet(self, name: str) -> Subnet:
         """Return the subnet of that name."""
@@ -132,4 +158,51 @@ THIRD = LabEni(
 )
 THIRD_SUBNET = Subnet(
     "third", "subnet-0ccccccccccccccc3", "10.224.187.0/26", "tgw"
+)
+
+# No IPv4 at all: each subnet is of IPv6 alone.
+SIX_POLICY = {"2001:db8:f::14": "back"}
+SIX_UNNAMED = "2001:db8:f::99"
+SIX = Shape(
+    subnets=(
+        Subnet(
+            "front",
+            "subnet-0eeeeeeeeeeeeeee1",
+            None,
+            "igw",
+            "2001:db8:60:1::/64",
+        ),
+        Subnet(
+            "back",
+            "subnet-0eeeeeeeeeeeeeee2",
+            None,
+            "tgw",
+            "2001:db8:60:2::/64",
+        ),
+    ),
+    enis=(
+        LabEni(
+            "front",
+            "eni-0e0000000000000001",
+            "06:00:00:00:06:01",
+            0,
+            "front",
+            (),
+            ipv6s=("2001:db8:60:1::10", "2001:db8:60:1::11"),
+            ipv6_prefixes=("2001:db8:60:1:c::/80",),
+        ),
+        LabEni(
+            "back",
+            "eni-0e0000000000000002",
+            "06:00:00:00:06:02",
+            1,
+            "back",
+            (),
+            ipv6s=("2001:db8:60:2::20",),
+        ),
+    ),
+    both_sides=(*SIX_POLICY, SIX_UNNAMED),
+    internet_ipv6="2001:db8:e1::1",
+    company_ipv6="2001:db8:e2::1",
+    imds_ipv6=True,
 )

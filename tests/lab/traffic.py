@@ -27,7 +27,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 LAST_ANSWERS_S = 1.0
-ECHO, ECHO_REPLY = 8, 0
+# Of ICMP and of ICMPv6: the request, the reply.
+ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}
 LINE = 8
 # tcpi_total_retrans of struct tcp_info, include/uapi/linux/tcp.h
 TOTAL_RETRANS_AT = 100
@@ -94,31 +95,37 @@ def checksum(data: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
-def request(ident: int, number: int) -> bytes:
-    """Build an echo request (RFC 792)."""
-    head = struct.pack("!BBHHH", ECHO, 0, 0, ident, number & 0xFFFF)
+def request(family: socket.AddressFamily, ident: int, number: int) -> bytes:
+    """Build an echo request (RFC 792, RFC 4443)."""
+    kind, _ = ECHO[family]
+    head = struct.pack("!BBHHH", kind, 0, 0, ident, number & 0xFFFF)
+    if family == socket.AF_INET6:  # the kernel fills the checksum in
+        return head
     return head[:2] + struct.pack("!H", checksum(head)) + head[4:]
 
 
-def is_reply(packet: bytes, ident: int) -> bool:
-    """Say whether a received IPv4 packet answers one of ours."""
-    body = packet[(packet[0] & 0xF) * 4 :]
+def is_reply(family: socket.AddressFamily, packet: bytes, ident: int) -> bool:
+    """Say whether a received packet answers one of ours."""
+    # A raw IPv4 socket gets the IP header too, an IPv6 one does not.
+    is_v4 = family == socket.AF_INET
+    body = packet[(packet[0] & 0xF) * 4 :] if is_v4 else packet
     kind, _, _, seen = struct.unpack("!BBHH", body[:6])
-    return (kind, seen) == (ECHO_REPLY, ident)
+    return (kind, seen) == (ECHO[family][1], ident)
 
 
 def ping(address: str, rate: float) -> Told:
     """Ping until standard input ends."""
     ident = os.getpid() & 0xFFFF
-    with socket.socket(
-        socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP
-    ) as sock:
+    family, protocol = socket.AF_INET, socket.IPPROTO_ICMP
+    if ":" in address:
+        family, protocol = socket.AF_INET6, socket.IPPROTO_ICMPV6
+    with socket.socket(family, socket.SOCK_RAW, protocol) as sock:
         sock.connect((address, 0))
         sent, gaps = go_on(
             sock,
             rate,
-            lambda number: sock.send(request(ident, number)),
-            lambda: int(is_reply(sock.recv(4096), ident)),
+            lambda number: sock.send(request(family, ident, number)),
+            lambda: int(is_reply(family, sock.recv(4096), ident)),
         )
     return told(sent, gaps.received, gaps.longest)
 

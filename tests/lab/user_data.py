@@ -29,6 +29,7 @@ class Intent:
         default: who holds the main table's default route.
         policy: destination -> interface name.
         unnamed: an address on both sides that the policy does not name.
+        unnamed_ipv6: another one, where `unnamed` is IPv4.
     """
 
     shape: Shape
@@ -36,6 +37,7 @@ class Intent:
     default: str
     policy: Mapping[str, str]
     unnamed: str
+    unnamed_ipv6: str | None = None
 
 
 def cloud_config(content: Mapping[str, Any]) -> str:
@@ -181,13 +183,15 @@ def kernel_name(shape: Shape, eni: LabEni) -> str:
 
 def gateway(shape: Shape, eni: LabEni) -> str:
     """Return the VPC router's address in the ENI's subnet."""
-    subnet = IPv4Network(shape.subnet(eni.subnet).cidr)
-    return str(subnet.network_address + 1)
+    return str(_ipv4_subnet(shape, eni)[1])
 
 
 def _with_prefix(shape: Shape, eni: LabEni) -> str:
-    prefix = IPv4Network(shape.subnet(eni.subnet).cidr).prefixlen
-    return f"{eni.ipv4s[0]}/{prefix}"
+    return f"{eni.ipv4s[0]}/{_ipv4_subnet(shape, eni).prefixlen}"
+
+
+def _ipv4_subnet(shape: Shape, eni: LabEni) -> IPv4Network:
+    return IPv4Network(shape.subnet(eni.subnet).cidr or "")
 
 
 SEED_INTENT = Intent(

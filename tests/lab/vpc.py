@@ -23,12 +23,12 @@ from tests.lab.far_server import COMPANY, FAR_PORT, INTERNET
 from tests.lab.imds_tree import imds_tree
 from tests.lab.netns import Netns, wait_until
 from tests.lab.shape import Shape
-from tests.lab.vpc_dns import dnsmasq_config
-from tests.lab.vpc_net import IMDS, VpcNet
+from tests.lab.vpc_dns import dhcp_ports, dnsmasq_config
+from tests.lab.vpc_net import VpcNet
+from tests.lab.vpc_router import IMDS, IMDS_IPV6
 from tests.lab.vpc_rules import Drops, drops_at
 
 CHECKOUT = Path(__file__).parents[2]
-DHCP_PORT = 67
 IMDS_PORT = 80
 
 # Takes a command and its standard input, returns its standard output.
@@ -136,6 +136,10 @@ class Vpc:
         self._faults = faults
         self._write_imds()
 
+    def lose_advertisements(self, lost: bool = True) -> None:
+        """Lose the router's advertisements of IPv6 from now on, or no more."""
+        self._net.lose_advertisements(lost)
+
     def counters(self) -> dict[str, Drops]:
         """Return the drops at each ENI, by name, since the last reset.
 
@@ -156,12 +160,16 @@ class Vpc:
         return {INTERNET: self.inet, COMPANY: self.corp}[side].run
 
     def outside(self, name: str) -> tuple[Netns, str]:
-        """Return the side that an ENI faces, and its address from there."""
+        """Return the side that an ENI faces, and its address from there.
+
+        The IPv4 address, if it has one.
+        """
         eni = self.shape.eni(name)
-        address = eni.ipv4s[0]
+        address = eni.addresses[0]
         if address in eni.public:
             return self.inet, eni.public[address]
-        return self.corp, address
+        via = self.shape.subnet(eni.subnet).default_via
+        return (self.inet if via == "igw" else self.corp), address
 
     def imds_requests(self) -> list[dict[str, object]]:
         """Return the requests to IMDS so far (imds_server.py says how)."""
@@ -210,15 +218,15 @@ class Vpc:
         path.write_text(config)
         argv = ["dnsmasq", "--keep-in-foreground", f"--conf-file={path}"]
         self._dnsmasq = self._spawn(self.router, "dnsmasq", argv)
-        self.router.wait_for_listener(self._dnsmasq, port=DHCP_PORT, udp=True)
+        for port in dhcp_ports(self.shape):
+            self.router.wait_for_listener(self._dnsmasq, port=port, udp=True)
 
     def _start_servers(self) -> None:
         for netns, side in ((self.inet, INTERNET), (self.corp, COMPANY)):
             far = self._script(netns, "far_server", FAR_PORT, side)
             netns.wait_for_listener(far, port=FAR_PORT)
-        imds = self._script(
-            self.router, "imds_server", self._imds_state, self.imds_log, IMDS
-        )
+        files, addresses = (self._imds_state, self.imds_log), (IMDS, IMDS_IPV6)
+        imds = self._script(self.router, "imds_server", *files, *addresses)
         self.router.wait_for_listener(imds, port=IMDS_PORT)
         path = self.capture.path
         watch = self._script(self.router, "capture", path, "gw-")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
-from tests.lab.imds_tree import host_name
+from tests.lab.imds_tree import host_name, primary_eni, resource_name
 from tests.lab.netns import device_name
 from tests.lab.shape import LabEni, Shape
 
@@ -20,17 +20,28 @@ RESOLVER_IPV6 = "fd00:ec2::253"
 LEASE = "1h"
 INTERNET_NAME = "internet.example.test"
 COMPANY_NAME = "company.example.test"
+DHCP_PORT, DHCPV6_PORT = 67, 547
 
 
-def dns_records(shape: Shape) -> dict[str, str]:
+def dns_records(shape: Shape) -> dict[str, tuple[str, ...]]:
     """Return the names that the VPC resolver knows. All others it denies.
 
     `instance-data`, which cloud-init asks for, is not among them.
     """
-    records = {INTERNET_NAME: shape.internet, COMPANY_NAME: shape.company}
+    hosts = {
+        INTERNET_NAME: (shape.internet, shape.internet_ipv6),
+        COMPANY_NAME: (shape.company, shape.company_ipv6),
+    }
+    records = {
+        name: tuple(address for address in addresses if address)
+        for name, addresses in hosts.items()
+    }
     for eni in shape.enis:
         for address in eni.ipv4s:
-            records[host_name(shape, address)] = address
+            records[host_name(shape, address)] = (address,)
+    primary = primary_eni(shape)
+    if primary.ipv6s:
+        records[resource_name(shape)] = primary.ipv6s[:1]
     return records
 
 
@@ -56,7 +67,7 @@ def _general(shape: Shape, leases: Path) -> Iterator[str]:
     yield "pid-file"  # none: who started it knows
     yield f"dhcp-leasefile={leases}"
     yield "bind-dynamic"
-    for address in (shape.dns, RESOLVER, "127.0.0.1"):
+    for address in (shape.dns, RESOLVER, RESOLVER_IPV6, "127.0.0.1"):
         yield f"listen-address={address}"
     for subnet in shape.subnets:
         yield f"interface={device_name('gw', subnet.name)}"
@@ -68,6 +79,8 @@ def _dhcp(shape: Shape) -> Iterator[str]:
     yield f"dhcp-option=option:mtu,{shape.mtu}"
     yield f"domain={shape.domain}"
     for subnet in shape.subnets:
+        if subnet.cidr is None:
+            continue
         net = ip_network(subnet.cidr)
         tag = device_name("gw", subnet.name)
         yield (
@@ -87,19 +100,24 @@ def _dhcp(shape: Shape) -> Iterator[str]:
                 f"{net6.prefixlen},{LEASE}"
             )
     for eni in shape.enis:
-        yield f"dhcp-host={_host(shape, eni)}"
+        if eni.addresses:
+            yield f"dhcp-host={_host(shape, eni)}"
 
 
 def _host(shape: Shape, eni: LabEni) -> str:
     # DHCP gives the primary addresses only; the rest is for IMDS to tell.
     primary6 = [f"[{address}]" for address in eni.ipv6s[:1]]
-    name = host_name(shape, eni.ipv4s[0]).split(".")[0]
-    return ",".join((eni.mac, eni.ipv4s[0], *primary6, name, LEASE))
+    primary = [
+        word
+        for address in eni.ipv4s[:1]
+        for word in (address, host_name(shape, address).split(".")[0])
+    ]
+    return ",".join((eni.mac, *primary[:1], *primary6, *primary[1:], LEASE))
 
 
 def _dns(shape: Shape) -> Iterator[str]:
-    for name, address in dns_records(shape).items():
-        yield f"host-record={name},{address}"
+    for name, addresses in dns_records(shape).items():
+        yield f"host-record={name},{','.join(addresses)}"
     # No such name, rather than an error that clients try again.
     yield "address=/#/"
 
@@ -107,3 +125,9 @@ def _dns(shape: Shape) -> Iterator[str]:
 def has_ipv6(shape: Shape) -> bool:
     """Return whether any subnet of the shape has IPv6."""
     return any(subnet.ipv6_cidr for subnet in shape.subnets)
+
+
+def dhcp_ports(shape: Shape) -> tuple[int, ...]:
+    """Return the UDP ports at which dnsmasq listens for DHCP."""
+    ports = (DHCP_PORT,) if any(it.cidr for it in shape.subnets) else ()
+    return (*ports, DHCPV6_PORT) if has_ipv6(shape) else ports

@@ -14,13 +14,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 
 from tests.lab.cleanup import Run
-from tests.lab.far_server import COMPANY, INTERNET
 from tests.lab.netns import Netns, device_name
 from tests.lab.shape import LabEni, Shape, Subnet
-from tests.lab.vpc_dns import RESOLVER, RESOLVER_IPV6
+from tests.lab.vpc_router import (
+    FAR_IPV6,
+    GATEWAY_NAMES,
+    ROUTER_IPV6,
+    SERVICES,
+    advertisements_ruleset,
+    services_ruleset,
+    subnet_link,
+    subnet_routes,
+)
 from tests.lab.vpc_rules import (
     eni_ruleset,
     gateway_name,
@@ -30,16 +38,8 @@ from tests.lab.vpc_rules import (
     transfer_nets,
 )
 
-IMDS = "169.254.169.254"
-NTP = "169.254.169.123"
 FIRST_TABLE = 101
 FIRST_PRIORITY = 1000
-LAST_RESORT_METRIC = 9999
-# The ends of the links to the gateways, where there is IPv6.
-ROUTER_IPV6, FAR_IPV6 = "fe80::1", "fe80::2"
-# What a subnet's default_via names, and the side that it leads to.
-GATEWAY_SIDES = {"igw": INTERNET, "tgw": COMPANY}
-GATEWAY_NAMES = tuple(GATEWAY_SIDES)
 
 
 class VpcNet:
@@ -89,8 +89,7 @@ class VpcNet:
         ):
             self.router.ip(_gateway_link(name, net, far.name))
             far.ip(_far_link(net))
-        local = (IMDS, RESOLVER, NTP, RESOLVER_IPV6)
-        self.router.ip(f"addr add {address} dev lo" for address in local)
+        self.router.ip(f"addr add {address} dev lo" for address in SERVICES)
 
     def apply(self, shape: Shape) -> None:
         """Make it what the shape says.
@@ -105,7 +104,7 @@ class VpcNet:
         self._apply_far_hosts(shape)
         self._apply_taps(shape)
         self.hyp.nft(eni_ruleset(shape))
-        self.router.nft(igw_ruleset(shape))
+        self.router.nft(igw_ruleset(shape) + services_ruleset(shape))
         self._route_prefixes(shape)
         # An address may have moved to another ENI.
         self.router.ip(
@@ -117,6 +116,10 @@ class VpcNet:
         """Remove the namespaces; they may be gone already."""
         for netns in (self.inet, self.corp, self.router, self.hyp):
             netns.delete()
+
+    def lose_advertisements(self, lost: bool) -> None:
+        """Lose all router advertisements from now on, or no more."""
+        self.hyp.nft(advertisements_ruleset(lost=lost))
 
     def read_counters(self) -> dict[str, int]:
         """Return the packets that each counter of the ENIs' checks holds."""
@@ -149,10 +152,11 @@ class VpcNet:
         ]
         for subnet in new:
             self.hyp.ip(_bridge(subnet, shape.mtu))
-            self.router.ip(_subnet_link(subnet, shape.mtu, self.hyp.name))
-            self.hyp.ip(
-                [f"link set {_uplink(subnet)} master {bridge_name(subnet)} up"]
+            uplink, hyp = _uplink(subnet), self.hyp.name
+            self.router.ip(
+                subnet_link(subnet, shape.mtu, peer=uplink, hyp=hyp)
             )
+            self.hyp.ip([f"link set {uplink} master {bridge_name(subnet)} up"])
             self._subnets[subnet.name] = subnet
         if new:
             self._route()
@@ -173,7 +177,7 @@ class VpcNet:
             table = FIRST_TABLE + number
             self.router.ip(
                 f"route replace {line} table {table}"
-                for line in _routes(subnet, subnets, self._far)
+                for line in subnet_routes(subnet, subnets, self._far)
             )
 
     def _route_prefixes(self, shape: Shape) -> None:
@@ -198,8 +202,9 @@ class VpcNet:
             strict=True,
         ):
             far.ip(
-                f"addr replace {address} dev lo"
-                for address in (*shape.both_sides, own, *([own6] * bool(own6)))
+                f"addr replace {address} dev lo{_nodad(address)}"
+                for address in (*shape.both_sides, own, own6)
+                if address
             )
             far.ip([f"route replace 0.0.0.0/0 via {net[1]} src {own}"])
             source = f" src {own6}" if own6 else ""
@@ -259,34 +264,6 @@ def _bridge(subnet: Subnet, mtu: int) -> Iterator[str]:
     yield f"link set {name} mtu {mtu} up"
 
 
-def _subnet_link(subnet: Subnet, mtu: int, hyp: str) -> Iterator[str]:
-    name, net = gateway_name(subnet), ip_network(subnet.cidr)
-    yield (
-        f"link add {name} mtu {mtu} type veth peer name {_uplink(subnet)}"
-        f" mtu {mtu} netns {hyp}"
-    )
-    # The VPC router is the first host of every subnet.
-    yield f"addr add {net[1]}/{net.prefixlen} dev {name}"
-    if subnet.ipv6_cidr:
-        net6 = ip_network(subnet.ipv6_cidr)
-        yield f"addr add {net6[1]}/{net6.prefixlen} dev {name} nodad"
-    yield f"link set {name} up"
-
-
-def _routes(
-    subnet: Subnet, subnets: tuple[Subnet, ...], far: tuple[IPv4Network, ...]
-) -> Iterator[str]:
-    """Yield the routes of a subnet: the VPC's subnets, then its default."""
-    for other in subnets:
-        yield f"{other.cidr} dev {gateway_name(other)}"
-        if other.ipv6_cidr:
-            yield f"{other.ipv6_cidr} dev {gateway_name(other)}"
-    last = f"metric {LAST_RESORT_METRIC}"
-    yield f"unreachable 0.0.0.0/0 {last}"
-    yield f"unreachable ::/0 {last}"
-    if subnet.default_via is None:
-        return
-    via = far[GATEWAY_NAMES.index(subnet.default_via)][2]
-    yield f"0.0.0.0/0 via {via} dev {subnet.default_via}"
-    if subnet.ipv6_cidr:
-        yield f"::/0 via {FAR_IPV6} dev {subnet.default_via}"
+def _nodad(address: str) -> str:
+    """Make an IPv6 address usable at once, also as a route's source."""
+    return " nodad" if ":" in address else ""

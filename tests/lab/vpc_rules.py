@@ -9,14 +9,17 @@ https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Internet_Gateway.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 
 from tests.lab.netns import device_name
 from tests.lab.shape import LabEni, Shape, Subnet
 
-CHECKS = ("src", "dst", "arp")
+CHECKS = ("src", "dst", "arp", "ndp")
+LINK_LOCAL = "fe80::/10"
+# The target of a solicitation or an advertisement, RFC 4861, 4.3 and 4.4.
+NDP_TARGET = "@th,64,128"
 # 198.18.0.0/15 is for tests between networks (RFC 2544), 100.64.0.0/10 for
 # networks between networks (RFC 6598); the last one is the last resort.
 TRANSFER_POOLS = ("198.18.0.0/15", "100.64.0.0/10", "172.31.0.0/16")
@@ -30,17 +33,21 @@ class Drops:
         src: sent with an address (or a MAC) that is not the ENI's.
         dst: came for an address that is not the ENI's.
         arp: ARP sent with an address that is not the ENI's.
+        ndp: neighbour advertisements sent for such an address, and router
+            advertisements.
     """
 
     src: int = 0
     dst: int = 0
     arp: int = 0
+    ndp: int = 0
 
     def __sub__(self, before: Drops) -> Drops:
         return Drops(
             self.src - before.src,
             self.dst - before.dst,
             self.arp - before.arp,
+            self.ndp - before.ndp,
         )
 
 
@@ -58,8 +65,12 @@ def prefix_routes(shape: Shape) -> Iterator[tuple[str, str]]:
     """Yield each delegated prefix and the router's route to its ENI."""
     for eni in shape.enis:
         dev = gateway_name(shape.subnet(eni.subnet))
-        for prefix in eni.ipv4_prefixes:
-            yield prefix, f"{prefix} via {eni.ipv4s[0]} dev {dev}"
+        for prefixes, addresses in (
+            (eni.ipv4_prefixes, eni.ipv4s),
+            (eni.ipv6_prefixes, eni.ipv6s),
+        ):
+            for prefix in prefixes:
+                yield prefix, f"{prefix} via {addresses[0]} dev {dev}"
 
 
 def counter_name(check: str, mac: str) -> str:
@@ -93,8 +104,8 @@ def eni_ruleset(shape: Shape) -> str:
             "flush table bridge eni",
             "table bridge eni {",
             *counters,
-            *_chain("sent", "filter hook prerouting priority -300", sent),
-            *_chain(
+            *chain("sent", "filter hook prerouting priority -300", sent),
+            *chain(
                 "received", "filter hook postrouting priority 300", received
             ),
             "}\n",
@@ -102,7 +113,8 @@ def eni_ruleset(shape: Shape) -> str:
     )
 
 
-def _chain(name: str, hook: str, rules: Iterable[str]) -> Iterator[str]:
+def chain(name: str, hook: str, rules: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a base chain of nftables that lets all else pass."""
     yield f"  chain {name} {{"
     yield f"    type {hook}; policy accept;"
     for rule in rules:
@@ -113,37 +125,57 @@ def _chain(name: str, hook: str, rules: Iterable[str]) -> Iterator[str]:
 def _sent_rules(eni: LabEni) -> Iterator[str]:
     """Yield the checks on what comes out of the instance."""
     tap = f'iifname "{tap_name(eni)}"'
-    own = ", ".join((*eni.ipv4s, *eni.ipv4_prefixes))
-    own6 = ", ".join(("::", "fe80::/10", *eni.ipv6s))
+    own = _own_ipv4(eni)
+    own6 = ", ".join(("::", LINK_LOCAL, *eni.ipv6s, *eni.ipv6_prefixes))
     drop = f"counter name {counter_name('src', eni.mac)} drop"
     arp_drop = f"counter name {counter_name('arp', eni.mac)} drop"
+    ndp_drop = f"counter name {counter_name('ndp', eni.mac)} drop"
     yield f"{tap} ether saddr != {eni.mac} {drop}"
     yield f"{tap} ip saddr 0.0.0.0 udp dport 67 accept"
-    yield f"{tap} ether type ip ip saddr != {{ {own} }} {drop}"
+    yield f"{tap} ether type ip {_unless('ip saddr', own)} {drop}"
     yield f"{tap} ether type ip6 ip6 saddr != {{ {own6} }} {drop}"
     # An address conflict probe (RFC 5227) comes from 0.0.0.0.
-    yield f"{tap} arp saddr ip != {{ 0.0.0.0, {own} }} {arp_drop}"
+    asking = ("0.0.0.0", *own)
+    yield f"{tap} {_unless('arp saddr ip', asking)} {arp_drop}"
+    yield f"{tap} icmpv6 type nd-router-advert {ndp_drop}"
+    kind = "icmpv6 type nd-neighbor-advert"
+    yield from _by_target(f"{tap} {kind}", eni.ipv6s, ndp_drop)
 
 
 def _received_rules(eni: LabEni) -> Iterator[str]:
     """Yield the checks on what goes into the instance."""
     tap = f'oifname "{tap_name(eni)}"'
-    own = ", ".join((*eni.ipv4s, *eni.ipv4_prefixes))
-    own6 = ", ".join(("fe80::/10", *eni.ipv6s))
+    own = _own_ipv4(eni)
+    own6 = ", ".join((LINK_LOCAL, *eni.ipv6s, *eni.ipv6_prefixes))
     drop = f"counter name {counter_name('dst', eni.mac)} drop"
     # The bridge floods what it has not learned; the VPC's mapping does not.
     group = "ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00"
     yield f"{tap} ether daddr != {eni.mac} {group} drop"
-    known = f"255.255.255.255, 224.0.0.0/4, {own}"
+    known = ", ".join(("255.255.255.255", "224.0.0.0/4", *own))
     yield f"{tap} ether type ip ip daddr != {{ {known} }} {drop}"
     yield (f"{tap} ether type ip6 ip6 daddr != {{ ff00::/8, {own6} }} {drop}")
     # EC2 has no broadcast: an ENI sees requests for its own addresses only.
-    yield f"{tap} arp operation request arp daddr ip != {{ {own} }} drop"
-    # The target of a neighbour solicitation, RFC 4861, 4.3.
-    target = "icmpv6 type nd-neighbor-solicit @th,64,128"
-    for prefix in ("fe80::/10", *eni.ipv6s):
-        yield f"{tap} {target} {_bits(prefix)} accept"
-    yield f"{tap} icmpv6 type nd-neighbor-solicit drop"
+    yield f"{tap} arp operation request {_unless('arp daddr ip', own)} drop"
+    kind = "icmpv6 type nd-neighbor-solicit"
+    yield from _by_target(f"{tap} {kind}", eni.ipv6s, "drop")
+
+
+def _own_ipv4(eni: LabEni) -> tuple[str, ...]:
+    return (*eni.ipv4s, *eni.ipv4_prefixes)
+
+
+def _unless(field: str, values: Sequence[str]) -> str:
+    """Return an nft match of all but these values; nft has no empty set."""
+    return f"{field} != {{ {', '.join(values)} }}" if values else ""
+
+
+def _by_target(
+    match: str, addresses: Sequence[str], otherwise: str
+) -> Iterator[str]:
+    """Let NDP messages pass for these and for link-local targets."""
+    for prefix in (LINK_LOCAL, *addresses):
+        yield f"{match} {NDP_TARGET} {_bits(prefix)} accept"
+    yield f"{match} {otherwise}"
 
 
 def _bits(prefix: str) -> str:
@@ -170,14 +202,21 @@ def igw_ruleset(shape: Shape) -> str:
         # comes in, or what answers.
         'iifname "igw" ct state new ct status & dnat == 0 counter drop',
     )
+    # There is no NAT for IPv6: what is global passes as it is.
+    passing6 = ('oifname "igw" ip6 saddr fc00::/7 counter drop',)
     return "\n".join(
         (
             "table ip igw",
             "delete table ip igw",
             "table ip igw {",
-            *_chain("pre", "nat hook prerouting priority -100", inward),
-            *_chain("post", "nat hook postrouting priority 100", outward),
-            *_chain("pass", "filter hook forward priority 0", passing),
+            *chain("pre", "nat hook prerouting priority -100", inward),
+            *chain("post", "nat hook postrouting priority 100", outward),
+            *chain("pass", "filter hook forward priority 0", passing),
+            "}",
+            "table ip6 igw",
+            "delete table ip6 igw",
+            "table ip6 igw {",
+            *chain("pass", "filter hook forward priority 0", passing6),
             "}\n",
         )
     )
@@ -205,7 +244,7 @@ def _used_addresses(shape: Shape) -> Iterator[str]:
     """Yield every IPv4 address and prefix of a shape."""
     texts = [shape.internet, shape.company, shape.dns, *shape.both_sides]
     texts += shape.vpc_cidrs
-    texts += (subnet.cidr for subnet in shape.subnets)
+    texts += (cidr for subnet in shape.subnets for cidr in subnet.cidrs)
     for eni in shape.enis:
         texts += (*eni.ipv4s, *eni.public.values(), *eni.ipv4_prefixes)
     yield from (text for text in texts if ":" not in text)

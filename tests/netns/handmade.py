@@ -13,6 +13,7 @@ from tests.lab.flows import Flow, Verdict, run_flows
 from tests.lab.netns import Netns
 from tests.lab.shape import LabEni, Shape, Subnet
 from tests.lab.vpc import Vpc
+from tests.lab.vpc_router import gateway_ipv6
 
 NO_ANSWER_S = 2.0
 THREE_POLICY = {"192.0.2.7": "right", "2001:db8:7::7": "right"}
@@ -22,9 +23,9 @@ THREE_UNNAMED = "203.0.113.5"
 THREE = Shape(
     subnets=(
         Subnet("outside-facing-1", "subnet-1", "172.20.1.0/24", "igw",
-               ipv6_cidr="2600:1f18:aa:1::/64"),
+               ipv6_cidr="2001:db8:aa:1::/64"),
         Subnet("inside", "subnet-2", "172.20.2.0/28", "tgw",
-               ipv6_cidr="2600:1f18:aa:2::/64"),
+               ipv6_cidr="2001:db8:aa:2::/64"),
         Subnet("closed", "subnet-3", "172.20.3.0/24", None),
     ),
     enis=(
@@ -32,9 +33,9 @@ THREE = Shape(
                ("172.20.1.10", "172.20.1.11"),
                public={"172.20.1.10": "192.0.2.210",
                        "172.20.1.11": "192.0.2.211"},
-               ipv6s=("2600:1f18:aa:1::10",)),
+               ipv6s=("2001:db8:aa:1::10",)),
         LabEni("right", "eni-2", "06:00:00:00:00:02", 1, "inside",
-               ("172.20.2.5",), ipv6s=("2600:1f18:aa:2::5",)),
+               ("172.20.2.5",), ipv6s=("2001:db8:aa:2::5",)),
         LabEni("also-left", "eni-3", "06:00:00:00:00:03", 2,
                "outside-facing-1", ("172.20.1.20",),
                public={"172.20.1.20": "192.0.2.220"}),
@@ -90,10 +91,10 @@ def add_addresses(lab: Lab, default: str) -> None:
     shape = lab.vpc.shape
     for eni in shape.enis:
         subnet = shape.subnet(eni.subnet)
-        size = ip_network(subnet.cidr).prefixlen
+        size = ip_network(subnet.cidr or "0.0.0.0/0").prefixlen
         lab.instance.ip(
             [f"addr replace {a}/{size} dev {eni.name}" for a in eni.ipv4s]
-            + [f"addr replace {a}/64 dev {eni.name}" for a in eni.ipv6s]
+            + [f"addr replace {a}/64 dev {eni.name} nodad" for a in eni.ipv6s]
             + [f"link set {eni.name} up"]
         )
     eni = shape.eni(default)
@@ -105,10 +106,14 @@ def add_addresses(lab: Lab, default: str) -> None:
 def default_routes(shape: Shape, eni: LabEni) -> list[str]:
     """Return the default routes by an ENI, for each family that it has."""
     subnet = shape.subnet(eni.subnet)
-    routes = [f"0.0.0.0/0 via {ip_network(subnet.cidr)[1]} dev {eni.name}"]
-    if eni.ipv6s and subnet.ipv6_cidr:
-        gateway = ip_network(subnet.ipv6_cidr)[1]
-        routes.append(f"::/0 via {gateway} dev {eni.name}")
+    routes = []
+    if subnet.cidr:
+        gateway = ip_network(subnet.cidr)[1]
+        routes.append(f"0.0.0.0/0 via {gateway} dev {eni.name}")
+    if eni.ipv6s:
+        # Without `src` the kernel would choose the address added last.
+        via, source = gateway_ipv6(subnet), eni.ipv6s[0]
+        routes.append(f"::/0 via {via} dev {eni.name} src {source}")
     return routes
 
 

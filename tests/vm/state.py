@@ -48,8 +48,9 @@ def sources(shape: Shape, eni: LabEni) -> list[str]:
     Not how the module finds them: from the shape, one subnet an ENI.
     """
     alone = [it.subnet for it in shape.enis].count(eni.subnet) == 1
-    if len(eni.ipv4s) > FEW_ADDRESSES and alone:
-        return [shape.subnet(eni.subnet).cidr, *eni.ipv4_prefixes]
+    cidr = shape.subnet(eni.subnet).cidr
+    if len(eni.ipv4s) > FEW_ADDRESSES and alone and cidr:
+        return [cidr, *eni.ipv4_prefixes]
     exact = [ip_network(text) for text in (*eni.ipv4s, *eni.ipv4_prefixes)]
     if len(exact) > FEW_ADDRESSES:
         exact = list(collapse_addresses(exact))  # type: ignore[type-var]

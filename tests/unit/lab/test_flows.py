@@ -10,7 +10,17 @@ import pytest
 
 from tests.lab.far_server import COMPANY, GUEST, INTERNET
 from tests.lab.flows import Flow, build_flows
-from tests.lab.shape import POLICY, SEED, UNNAMED, LabEni, Shape, Subnet
+from tests.lab.shape import (
+    POLICY,
+    SEED,
+    SIX,
+    SIX_POLICY,
+    SIX_UNNAMED,
+    UNNAMED,
+    LabEni,
+    Shape,
+    Subnet,
+)
 
 PRIVATE, PUBLIC = SEED.enis
 EIP = "198.51.100.177"
@@ -112,11 +122,11 @@ def test_a_destination_must_be_on_both_sides() -> None:
 def test_ipv6_is_bound_to_ipv6() -> None:
     """Each family goes to destinations of its own; there is no NAT."""
     subnets = tuple(
-        replace(s, ipv6_cidr=f"2600:1f18:{n}::/64")
+        replace(s, ipv6_cidr=f"2001:db8:a{n}::/64")
         for n, s in enumerate(SEED.subnets)
     )
     enis = tuple(
-        replace(e, ipv6s=(f"2600:1f18:{n}::5",))
+        replace(e, ipv6s=(f"2001:db8:a{n}::5",))
         for n, e in enumerate(SEED.enis)
     )
     shape = replace(
@@ -127,8 +137,66 @@ def test_ipv6_is_bound_to_ipv6() -> None:
         internet_ipv6="2001:db8:1::1",
     )
     flows = flows_of(shape, policy={"2001:db8::7": "private"})
-    out = flows["out 2600:1f18:1::5 2001:db8::7 tcp"]
-    assert out.expected_answer == "2600:1f18:1::5"
-    assert f"out 2600:1f18:1::5 {UNNAMED} tcp" not in flows
-    assert "in internet 2600:1f18:1::5 ping" in flows
-    assert not [k for k in flows if k.startswith("in company 2600")]
+    out = flows["out 2001:db8:a1::5 2001:db8::7 tcp"]
+    assert out.expected_answer == "2001:db8:a1::5"
+    assert f"out 2001:db8:a1::5 {UNNAMED} tcp" not in flows
+    assert "in internet 2001:db8:a1::5 ping" in flows
+    assert not [k for k in flows if k.startswith("in company 2001:db8:a")]
+
+
+def test_an_instance_of_ipv6_alone_has_flows_of_ipv6_alone() -> None:
+    """Each address in and out, and the VPC's services by their IPv6."""
+    flows = build_flows(
+        SIX, default="front", policy=SIX_POLICY, unnamed=SIX_UNNAMED
+    )
+    assert not [it for it in flows if "." in it.probe.dst]
+    services = {
+        flow.id: (flow.expected_eni, flow.probe.dst)
+        for flow in flows
+        if flow.probe.kind in ("http", "dns")
+    }
+    expected: dict[str, tuple[str | None, str]] = {}
+    for kind, dst in (("http", "fd00:ec2::254"), ("dns", "fd00:ec2::253")):
+        expected[f"{kind} unbound over IPv6"] = (None, dst)
+        for eni in SIX.enis:
+            for address in eni.ipv6s:
+                expected[f"{kind} {address}"] = (eni.name, dst)
+    assert expected == services
+    lookup = next(it for it in flows if it.probe.kind.startswith("getent"))
+    assert (lookup.id, lookup.expected_answer) == (
+        "getent6",
+        SIX.internet_ipv6,
+    )
+
+
+def test_both_families_have_an_address_that_nobody_named() -> None:
+    """Unbound and bound to each; IMDS over IPv6 only where it is enabled."""
+    front, back = SIX.enis
+    dual = replace(
+        SEED,
+        subnets=(
+            replace(SEED.subnets[0], ipv6_cidr="2001:db8:60:2::/64"),
+            replace(SEED.subnets[1], ipv6_cidr="2001:db8:60:1::/64"),
+        ),
+        enis=(
+            replace(PRIVATE, ipv6s=back.ipv6s),
+            replace(PUBLIC, ipv6s=front.ipv6s),
+        ),
+        both_sides=(*SEED.both_sides, *SIX.both_sides),
+        internet_ipv6=SIX.internet_ipv6,
+        company_ipv6=SIX.company_ipv6,
+    )
+    flows = flows_of(dual, unnamed_ipv6=SIX_UNNAMED)
+    out = flows[f"out unbound {SIX_UNNAMED} tcp"]
+    assert (out.expected_eni, out.expected_answer) == (
+        "public",
+        front.ipv6s[0],
+    )
+    assert f"out {back.ipv6s[0]} {SIX_UNNAMED} tcp" in flows
+    assert f"out unbound {UNNAMED} tcp" in flows
+    assert {"getent", "getent6", "dns unbound over IPv6"} < set(flows)
+    assert "http unbound" in flows
+    assert "http unbound over IPv6" not in flows
+    assert set(flows_of(replace(dual, imds_ipv6=True))) - set(flows) > {
+        "http unbound over IPv6"
+    }

@@ -232,3 +232,24 @@ def test_each_request_is_logged(imds: Imds) -> None:
         True,
         "127.0.0.1",
     )
+
+
+def test_one_service_answers_on_both_families(imds: Imds) -> None:
+    """A token of one is good at the other, and faults count together."""
+    try:
+        six = ImdsServer(imds.server.state, imds.log, ("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 on loopback")
+    imds.set(faults=[{"kind": "status", "prefix": MACS, "times": 1}])
+    token = imds.token()
+    with six:
+        assert six.url.startswith("http://[::1]:")
+        other = Imds(six, imds.state, imds.log)
+        assert (200, PRIVATE.mac) == other.ask(
+            "/latest/meta-data/mac", {TOKEN: token}
+        )
+        assert 500 == other.ask(MACS, {TOKEN: token})[0]
+    assert 200 == imds.ask(MACS, {TOKEN: token})[0]
+    assert ["127.0.0.1", "::1", "::1", "127.0.0.1"] == [
+        item["src"] for item in imds.requests()
+    ]
