@@ -38,6 +38,8 @@ _MEANS = {
     "inactive": "nothing is in force in this boot",
     "never": "it has never run on this host",
 }
+# An ENI can have 50; the JSON has them all.
+_SHOWN_ADDRESSES = 2
 _KINDS = {EXIT_OK: "good", EXIT_WRONG: "bad", EXIT_INACTIVE: "doubt"}
 _TRIGGERS = {
     "boot": "cloud-init at boot",
@@ -201,12 +203,15 @@ def _row(
         any(needle in f"{line} " for needle in (*needles, *tables))
         for line in missing
     )
-    addresses = ", ".join(str(each.ip) for each in item.addresses)
+    addresses = [str(each.ip) for each in item.addresses]
+    more = len(addresses) - _SHOWN_ADDRESSES
+    if more > 1:
+        addresses[_SHOWN_ADDRESSES:] = [f"{more} more"]
     return (
         item.name,
         item.eni_id,
         f"{item.table} ({item.table_name})",
-        addresses or "none",
+        ", ".join(addresses) or "none",
         style.paint(f"{lost} missing", "bad")
         if lost
         else style.paint("ok", "good"),

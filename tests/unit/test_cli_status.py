@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from cc_multihome import state
 from cc_multihome.apply import host as apply_host
-from cc_multihome.cli import core
+from cc_multihome.cli import core, status
 from cc_multihome.cli.main import main
+from cc_multihome.cli.style import Style
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.errors import ImdsError
 from cc_multihome.plan.as_dict import plan_as_dict
@@ -267,3 +269,18 @@ def test_the_record_of_an_earlier_boot_is_not_in_force(kept: Kept) -> None:
 def test_before_the_first_run_nothing_is_in_force(kept: Kept) -> None:
     """Not even where the early unit has said so."""
     assert core.in_force(None) == core.InForce("boot", None)
+
+
+def test_many_addresses_take_one_line(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An ENI can have 50 of them; two are named, the JSON has all."""
+    first, *others = host.plan.interfaces
+    many = tuple(ip_interface(f"10.9.0.{it}/32") for it in range(1, 51))
+    host.plan = replace(
+        host.plan, interfaces=(replace(first, addresses=many), *others)
+    )
+    view = status.View(plan=host.plan)
+    text = status._interfaces(host.plan, view.missing, Style())
+    assert "10.9.0.1, 10.9.0.2, 48 more" in text
+    assert "10.9.0.3" not in text

@@ -3,58 +3,22 @@
 
 from __future__ import annotations
 
-from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
-from cc_multihome.numbers import (
-    ENI_IFGROUP,
-    FEW_ADDRESSES,
-    POLICY_TABLE,
-    PRIORITY_MAIN_SPECIFIC,
-    PRIORITY_POLICY,
-    from_priority,
-)
+from cc_multihome.numbers import ENI_IFGROUP
+from tests.lab.expected import planned_rules, wrong_flows
 from tests.lab.instance import LabInstance
 from tests.lab.report import render
-from tests.lab.shape import LabEni, Shape
 from tests.lab.user_data import Intent
 
-BUILT_IN = [(0, "all", 255), (32766, "all", 254), (32767, "all", 253)]
+__all__ = ["planned_rules"]
+
 RUN_AGAIN = "cloud-init single --name multihome --frequency always"
 LOG = "/var/log/cloud-init.log"
 OWN_FILES = (
     "/run/netplan /run/systemd/network /etc/iproute2/rt_tables.d"
     " /etc/resolv.conf /etc/netplan"
 )
-
-
-def planned_rules(intent: Intent) -> list[tuple[int, str, int]]:
-    """Return all rules, in order, that the intent's host must have."""
-    rules = [(PRIORITY_MAIN_SPECIFIC, "all", 254)]
-    for name, table in intent.tables.items():
-        eni = intent.shape.eni(name)
-        priority = from_priority(eni.network_card, eni.device_number)
-        rules += [
-            (priority, source, table) for source in sources(intent.shape, eni)
-        ]
-    if intent.policy:
-        rules.append((PRIORITY_POLICY, "all", POLICY_TABLE))
-    return sorted(BUILT_IN + rules)
-
-
-def sources(shape: Shape, eni: LabEni) -> list[str]:
-    """Return the sources that an ENI's rules name: few, in `ip`'s words.
-
-    Not how the module finds them: from the shape, one subnet an ENI.
-    """
-    alone = [it.subnet for it in shape.enis].count(eni.subnet) == 1
-    cidr = shape.subnet(eni.subnet).cidr
-    if len(eni.ipv4s) > FEW_ADDRESSES and alone and cidr:
-        return [cidr, *eni.ipv4_prefixes]
-    exact = [ip_network(text) for text in (*eni.ipv4s, *eni.ipv4_prefixes)]
-    if len(exact) > FEW_ADDRESSES:
-        exact = list(collapse_addresses(exact))  # type: ignore[type-var]
-    return [str(net).removesuffix("/32") for net in exact]
 
 
 def read_state(instance: LabInstance) -> dict[str, Any]:
@@ -97,9 +61,4 @@ def assert_flows(instance: LabInstance, intent: Intent) -> None:
     column = instance.column("with multihome", intent)
     print(render([column]))
 
-    assert [] == [
-        f"{item.flow.id}: {item.detail}"
-        for item in column.verdicts
-        if not item.ok
-    ]
-    assert 0 == sum(drops.src for drops in column.drops.values())
+    assert [] == wrong_flows(column)

@@ -20,70 +20,10 @@ from tests.lab.far_server import COMPANY, FAR_PORT, GUEST, INTERNET
 from tests.lab.flows import Flow, Probe, run_flows
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
-from tests.lab.shape import LabEni, Shape, Subnet
-from tests.lab.user_data import Intent
+from tests.lab.shapes import CROWDED
 from tests.lab.vpc import Runner
 from tests.vm.state import RUN_AGAIN, assert_flows, planned_rules
 
-APP_PREFIX, WEST_PREFIX = "10.30.0.64/28", "10.30.8.96/28"
-CROWDED = Intent(
-    shape=Shape(
-        subnets=(
-            Subnet("app", "subnet-0d000000000000001", "10.30.0.0/24", "tgw"),
-            Subnet("web", "subnet-0d000000000000002", "10.30.4.0/24", "igw"),
-            Subnet("both", "subnet-0d000000000000003", "10.30.8.0/24", "tgw"),
-        ),
-        enis=(
-            LabEni(
-                "app",
-                "eni-0d0000000000000001",
-                "06:20:20:30:40:01",
-                0,
-                "app",
-                # The primary address is not the lowest one.
-                ("10.30.0.50", *(f"10.30.0.{it}" for it in range(20, 26))),
-                ipv4_prefixes=(APP_PREFIX,),
-            ),
-            LabEni(
-                "web",
-                "eni-0d0000000000000002",
-                "06:20:20:30:40:02",
-                1,
-                "web",
-                ("10.30.4.9", "10.30.4.8"),
-                public={
-                    "10.30.4.9": "198.51.100.80",
-                    "10.30.4.8": "198.51.100.81",
-                },
-            ),
-            LabEni(
-                "east",
-                "eni-0d0000000000000003",
-                "06:20:20:30:40:03",
-                2,
-                "both",
-                tuple(f"10.30.8.{it}" for it in (10, 12, 13, 14, 15)),
-            ),
-            LabEni(
-                "west",
-                "eni-0d0000000000000004",
-                "06:20:20:30:40:04",
-                3,
-                "both",
-                ("10.30.8.11", "10.30.8.40"),
-                ipv4_prefixes=(WEST_PREFIX,),
-            ),
-        ),
-        both_sides=("192.0.2.200", "203.0.113.77"),
-        vpc_cidrs=("10.30.0.0/16",),
-        dns="10.30.0.2",
-        instance_id="i-0d00000000000cafe",
-    ),
-    tables={"app": 10, "web": 20, "east": 30, "west": 40},
-    default="web",
-    policy={"192.0.2.200": "east"},
-    unnamed="203.0.113.77",
-)
 # Of the ENI that their prefix is delegated to.
 CONTAINERS = {"app": "10.30.0.70", "west": "10.30.8.99"}
 
