@@ -13,6 +13,7 @@ from pathlib import Path
 from cc_multihome.config.drop_ins import Sources, read_sources
 from cc_multihome.config.parse import Parsed, parse
 from cc_multihome.discover.imds import read_instance
+from cc_multihome.discover.kernel import read_has_ipv6
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import (
     netdef_ids,
@@ -24,6 +25,7 @@ from cc_multihome.files import File
 from cc_multihome.model import Instance, Plan
 from cc_multihome.plan.bind import bind_or_raise, without_detached
 from cc_multihome.plan.build import build_plan
+from cc_multihome.plan.ipv6 import without_ipv6
 from cc_multihome.render import render
 from cc_multihome.run import run
 
@@ -101,12 +103,13 @@ def _decide(
     links = tuple(
         replace(link, mtu=mtus.get(link.mac, link.mtu)) for link in host.links
     )
-    bound = bind_or_raise(
-        parsed, instance, links, taken_names=host.other_names
-    )
+    usable = instance if read_has_ipv6() else without_ipv6(instance)
+    if usable != instance:
+        LOG.warning("this kernel has no IPv6: that of the ENIs is left out")
+    bound = bind_or_raise(parsed, usable, links, taken_names=host.other_names)
     assert parsed.config is not None
     plan = build_plan(
-        parsed.config, bound, instance, systemd_version=read_systemd_version()
+        parsed.config, bound, usable, systemd_version=read_systemd_version()
     )
     _log_plan(plan)
     rendered = render(plan, files)
@@ -149,7 +152,7 @@ def _log_plan(plan: Plan) -> None:
             item.mac,
             item.name,
             item.table,
-            ", ".join(map(str, item.addresses)) or "no IPv4 address",
+            ", ".join(map(str, item.addresses)) or "no address",
         )
     if plan.interfaces and plan.ifgroup is None:
         LOG.warning(

@@ -16,12 +16,17 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from typing import Union
+from typing import Final, Literal, Union
 
 # Written with Union: Python 3.10 evaluates these at run time.
 Address = Union[IPv4Address, IPv6Address]
 Interface = Union[IPv4Interface, IPv6Interface]
 Network = Union[IPv4Network, IPv6Network]
+
+# The router that sends advertisements to the link, as systemd.network(5)
+# calls it in Gateway=: its address is learned, so a plan cannot have it.
+LEARNED: Final = "_ipv6ra"
+Gateway = Union[Address, Literal["_ipv6ra"]]
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,13 @@ class Route:
     """A route (ip-route(8)). `table` 254 is the kernel's main table.
 
     Attributes:
-        via: the gateway, or None for a destination on the link itself.
+        via: the gateway, LEARNED for whichever router advertises itself on
+            the link, or None for a destination on the link itself.
         prefsrc: the source address for traffic that is not bound to one.
     """
 
     to: Network
-    via: Address | None
+    via: Gateway | None
     table: int
     prefsrc: Address | None = None
     metric: int | None = None
@@ -144,10 +150,10 @@ class PlannedInterface:
         ifname: the name now; `name`: the name that it gets.
         table: its routing table; `table_name`: what iproute2 calls that.
         optional: boot does not wait for it (every ENI but the primary).
-        keeps_ipv6: has IPv6, which stays as DHCPv6 and router
-            advertisements configure it.
         shares_subnet: another ENI of the instance, managed or not, is in
             its IPv4 subnet.
+        accept_ra: whether router advertisements are heard: True with IPv6
+            addresses, False beside ENIs that have some, None where none has.
     """
 
     mac: str
@@ -162,8 +168,8 @@ class PlannedInterface:
     rules: tuple[RoutingPolicyRule, ...]
     mtu: int
     optional: bool
-    keeps_ipv6: bool
     shares_subnet: bool = False
+    accept_ra: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,10 @@ class Plan:
     policy_table: int | None
     ifgroup: int | None
 
+    def has_ipv6(self) -> bool:
+        """Is there an ENI whose IPv6 is routed by the plan?"""
+        return any(item.accept_ra for item in self.interfaces)
+
     def rules(self) -> tuple[RoutingPolicyRule, ...]:
         """Every rule, in the order in which the kernel looks at them."""
         rules = (rule for item in self.interfaces for rule in item.rules)
@@ -206,7 +216,8 @@ class Observed:
     """One reading of the kernel's state.
 
     Attributes:
-        addresses: (interface name, address with its prefix length).
+        addresses: (interface name, address with its prefix length); not
+            those that duplicate address detection has not let through.
         routes: (interface name, route), unicast only, every table.
         rules: every rule of both families, foreign ones too.
     """

@@ -32,6 +32,11 @@ PRIORITY_POLICY = 32700
 # cards of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
 DEVICES_PER_CARD = 32
 
+# Metrics of the routes to the IPv6 subnets in main: where ENIs share a subnet
+# the holder of the default route is first. 1024 is what networkd gives routes
+# that say nothing.
+IPV6_METRIC = 1024
+
 # Up to so many addresses of an ENI in a subnet have a rule each, which is
 # easiest to read in `ip rule`; more of them are compiled into fewer rules.
 FEW_ADDRESSES = 3
@@ -62,3 +67,12 @@ def from_priority(network_card: int, device_number: int) -> int:
             f" {DEVICES_PER_CARD} devices a card and 50 cards"
         )
     return priority
+
+
+def ipv6_metric(
+    network_card: int, device_number: int, *, is_default: bool
+) -> int:
+    """Return the metric of the routes to an ENI's IPv6 subnets in main."""
+    if is_default:
+        return IPV6_METRIC
+    return IPV6_METRIC + 1 + DEVICES_PER_CARD * network_card + device_number

@@ -6,7 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_network
 
-from cc_multihome.model import Observed, Plan, Route, RoutingPolicyRule
+from cc_multihome.model import (
+    LEARNED,
+    Observed,
+    Plan,
+    Route,
+    RoutingPolicyRule,
+)
 from cc_multihome.numbers import DEFAULT_TABLE, LOCAL_TABLE, MAIN_TABLE
 
 # ip-rule(8): the kernel's own rules, without which nothing is routed; seen
@@ -21,6 +27,19 @@ BUILT_IN_RULES = tuple(
         (32767, DEFAULT_TABLE),
     )
 )
+# IPv6 has no table `default`.
+BUILT_IN_RULES_IPV6 = tuple(
+    replace(rule, src=ip_network("::/0"))
+    for rule in BUILT_IN_RULES
+    if rule.table != DEFAULT_TABLE
+)
+
+
+def built_in_rules(plan: Plan) -> tuple[RoutingPolicyRule, ...]:
+    """Return the kernel's own rules for the families that a plan routes."""
+    if not plan.interfaces:
+        return ()
+    return BUILT_IN_RULES + (BUILT_IN_RULES_IPV6 if plan.has_ipv6() else ())
 
 
 def mismatches(plan: Plan, observed: Observed) -> tuple[str, ...]:
@@ -53,9 +72,9 @@ def lost_built_in(
     plan: Plan, observed: Observed
 ) -> tuple[RoutingPolicyRule, ...]:
     """Return those of the kernel's own rules that are gone."""
-    if not plan.interfaces:
-        return ()
-    return tuple(rule for rule in BUILT_IN_RULES if rule not in observed.rules)
+    return tuple(
+        rule for rule in built_in_rules(plan) if rule not in observed.rules
+    )
 
 
 def _missing_addresses(plan: Plan, observed: Observed) -> tuple[str, ...]:
@@ -72,7 +91,7 @@ def _missing_routes(plan: Plan, observed: Observed) -> tuple[str, ...]:
     for item in plan.interfaces:
         for route in item.routes:
             seen = [have for dev, have in observed.routes if dev == item.name]
-            if not any(_is_same_route(route, have) for have in seen):
+            if not any(is_same_route(route, have) for have in seen):
                 lines.append(
                     f"route {describe_route(route, item.name)} is missing"
                 )
@@ -82,15 +101,20 @@ def _missing_routes(plan: Plan, observed: Observed) -> tuple[str, ...]:
 def _missing_rules(plan: Plan, observed: Observed) -> tuple[str, ...]:
     return tuple(
         f"rule {describe_rule(rule)} is missing"
-        for rule in (*BUILT_IN_RULES, *plan.rules())
+        for rule in (*built_in_rules(plan), *plan.rules())
         if rule not in observed.rules
     )
 
 
-def _is_same_route(want: Route, have: Route) -> bool:
-    """None in the plan is a wildcard for what the kernel fills in."""
+def is_same_route(want: Route, have: Route) -> bool:
+    """None in the plan is a wildcard for what the kernel fills in.
+
+    So is LEARNED, for any gateway.
+    """
+    via_fits = have.via if want.via == LEARNED else have.via == want.via
     return (
-        (want.to, want.via, want.table) == (have.to, have.via, have.table)
+        bool(via_fits)
+        and (want.to, want.table) == (have.to, have.table)
         and want.prefsrc in (None, have.prefsrc)
         and want.metric in (None, have.metric)
     )

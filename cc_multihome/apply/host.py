@@ -188,7 +188,7 @@ def _change(plan: Plan, changes: Changes, checkpoint: Checkpoint) -> None:
     for rule in changes.built_in:
         # networkd gives back its own rules, not the kernel's.
         words = f"rule add priority {rule.priority} lookup {rule.table}"
-        run(["ip", "-4", *words.split()])
+        run(["ip", f"-{rule.src.version}", *words.split()])
     if changes.sysctls:
         apply_sysctls(changes.sysctls, checkpoint)
     if changes.resolver:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 
 from cc_multihome.errors import CommandError
-from cc_multihome.model import Address, Plan, PlannedInterface
+from cc_multihome.model import LEARNED, Address, Plan, PlannedInterface
 from cc_multihome.numbers import MAIN_TABLE
 from cc_multihome.run import run
 
@@ -49,12 +49,14 @@ class Probe:
 
 def probes_of(plan: Plan, names: dict[str, str]) -> tuple[Probe, ...]:
     """List what can be asked; `names` maps an ENI's MAC to its name now."""
+    # IMDS answers IPv6 only where that was switched on for the instance, so
+    # it is asked so only where there is nothing else.
+    family = 4 if any(_sources(plan, 4)) or not plan.interfaces else 6
     found = [
         probe
         for item in plan.interfaces
-        for probe in _probes_of_interface(item, names[item.mac])
+        for probe in _probes_of_interface(item, names[item.mac], family)
     ]
-    family = 4 if any(_sources(plan, 4)) or not plan.interfaces else 6
     found.append(
         Probe("services", "IMDS, unbound", lambda s: ask_imds(family, None, s))
     )
@@ -79,10 +81,11 @@ def _sources(plan: Plan, version: int) -> Iterable[Address]:
     )
 
 
-def _probes_of_interface(item: PlannedInterface, name: str) -> list[Probe]:
-    gateways = sorted(
-        {str(r.via) for r in item.routes if r.via and r.table != MAIN_TABLE}
-    )
+def _probes_of_interface(
+    item: PlannedInterface, name: str, family: int
+) -> list[Probe]:
+    found = {r.via for r in item.routes if r.via and r.table != MAIN_TABLE}
+    gateways = sorted(str(via) for via in found if via != LEARNED)
     probes = [
         Probe(
             "neighbours",
@@ -91,13 +94,18 @@ def _probes_of_interface(item: PlannedInterface, name: str) -> list[Probe]:
         )
         for via in gateways
     ]
-    first = next((a.ip for a in item.addresses if a.version == 4), None)
+    if LEARNED in found:
+        label = f"IPv6 gateway of {item.eni_id}"
+        probes.append(
+            Probe("neighbours", label, lambda s: ask_learned_router(name, s))
+        )
+    first = next((a.ip for a in item.addresses if a.version == family), None)
     if first is not None:
         probes.append(
             Probe(
                 "services",
                 f"IMDS, bound to {first}",
-                lambda s: ask_imds(4, str(first), s),
+                lambda s: ask_imds(family, str(first), s),
             )
         )
     return probes
@@ -131,6 +139,29 @@ def ask_neighbour(address: str, device: str, timeout: float) -> bool:
             time.sleep(INTERVAL_S)
     except CommandError:
         return False
+
+
+def ask_learned_router(device: str, timeout: float) -> bool:
+    """Ask the router whose advertisements a link has, of whichever table."""
+    deadline = time.monotonic() + timeout
+    while True:
+        router = _learned_router(device)
+        left = deadline - time.monotonic()
+        if router is not None:
+            return ask_neighbour(router, device, max(left, INTERVAL_S))
+        if left <= 0:
+            return False
+        time.sleep(INTERVAL_S)
+
+
+def _learned_router(device: str) -> str | None:
+    words = ["-6", "route", "show", "table", "all", "default", "dev", device]
+    try:
+        shown = json.loads(run(["ip", "-N", "-j", *words]) or "[]")
+    except CommandError:
+        return None
+    gateways = (item["gateway"] for item in shown if item.get("gateway"))
+    return next(gateways, None)
 
 
 def ask_imds(family: int, source: str | None, timeout: float) -> bool:

@@ -184,7 +184,6 @@ def _explain(
     seen = ", ".join(
         f"{rule.priority}: from {rule.src} lookup {rule.table}"
         for rule in rules
-        if rule.src.version == 4
     )
     addresses = ", ".join(
         sorted(f"{name} {address}" for name, address in observed.addresses)

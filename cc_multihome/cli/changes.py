@@ -9,9 +9,10 @@ from difflib import unified_diff
 from typing import Any, Literal, TypeVar
 
 from cc_multihome.apply.diff import (
-    BUILT_IN_RULES,
+    built_in_rules,
     describe_route,
     describe_rule,
+    is_same_route,
 )
 from cc_multihome.files import File
 from cc_multihome.model import (
@@ -125,9 +126,7 @@ def _addresses(
 def _rules(
     plan: Plan, former: Plan | None, observed: Observed
 ) -> Iterator[KernelChange]:
-    wanted = set(plan.rules())
-    if plan.interfaces:
-        wanted |= set(BUILT_IN_RULES)
+    wanted = {*plan.rules(), *built_in_rules(plan)}
     stale = set(former.rules()) if former else set()
     lost = (stale - wanted) & observed.rules
     for way, rules in _ways(wanted - observed.rules, lost):
@@ -168,9 +167,14 @@ def _routes(
 def _other_defaults(
     wanted: set[tuple[str, Route]], observed: Observed, names: set[str]
 ) -> Iterator[tuple[str, Route]]:
-    """Give the default routes that DHCP made: it is off afterwards."""
+    """Give those that DHCP and router advertisements made in main.
+
+    DHCP is off afterwards, and advertisements are for the ENIs' own tables.
+    IPv6 is not ours where no ENI of the plan has it.
+    """
+    versions = {4, *(want.to.version for _, want in wanted)}
     for name, route in observed.routes:
-        is_default = route.to.prefixlen == 0 and route.to.version == 4
+        is_default = route.to.prefixlen == 0 and route.to.version in versions
         if not is_default or route.table != MAIN_TABLE or name not in names:
             continue
         if not _is_wanted((name, route), wanted):
@@ -180,7 +184,7 @@ def _other_defaults(
 def _is_there(pair: tuple[str, Route], observed: Observed) -> bool:
     name, route = pair
     return any(
-        device == name and _fits(route, have)
+        device == name and is_same_route(route, have)
         for device, have in observed.routes
     )
 
@@ -189,15 +193,8 @@ def _is_wanted(
     pair: tuple[str, Route], wanted: set[tuple[str, Route]]
 ) -> bool:
     name, route = pair
-    return any(each == name and _fits(want, route) for each, want in wanted)
-
-
-def _fits(want: Route, have: Route) -> bool:
-    """None in a plan stands for what the kernel fills in."""
-    return (
-        (want.to, want.via, want.table) == (have.to, have.via, have.table)
-        and want.prefsrc in (None, have.prefsrc)
-        and want.metric in (None, have.metric)
+    return any(
+        each == name and is_same_route(want, route) for each, want in wanted
     )
 
 

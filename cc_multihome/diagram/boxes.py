@@ -202,7 +202,6 @@ def _eni(eni: EniView, most: int) -> Words:
             *([Entry("", "shared with another")] if eni.shares_subnet else []),
             *_list("address", addresses, most),
             *_list("prefix", eni.prefixes, most),
-            *([Entry("ipv6", "as advertised")] if eni.keeps_ipv6 else []),
         ),
     )
 

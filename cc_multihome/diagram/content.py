@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cc_multihome.apply.diff import BUILT_IN_RULES, suppressors
+from cc_multihome.apply.diff import built_in_rules, suppressors
 from cc_multihome.model import (
     Network,
     Plan,
@@ -19,11 +19,6 @@ from cc_multihome.model import (
 )
 from cc_multihome.numbers import DEFAULT_TABLE, MAIN_TABLE
 from cc_multihome.render.rt_tables import table_names
-
-# The kernel's third rule looks into a table that is empty.
-KERNEL_RULES = tuple(
-    rule for rule in BUILT_IN_RULES if rule.table != DEFAULT_TABLE
-)
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class TableRoute:
-    """A route of a table; `via` None: on the link."""
+    """A route of a table; `via` None: on the link (`_ipv6ra`: learned)."""
 
     to: str
     via: str | None
@@ -87,7 +82,6 @@ class EniView:
     prefixes: tuple[str, ...]
     is_primary: bool
     is_default: bool
-    keeps_ipv6: bool
     shares_subnet: bool
     mtu: int
 
@@ -122,10 +116,18 @@ def content_of(plan: Plan) -> Content:
     """Sort a plan by what a packet meets."""
     names = table_names(plan)
     planned = [(rule, "plan") for rule in plan.rules()]
-    kernel = [(rule, "kernel") for rule in KERNEL_RULES]
+    # The kernel's third rule looks into a table that is empty.
+    kernel = [
+        (rule, "kernel")
+        for rule in built_in_rules(plan)
+        if rule.table != DEFAULT_TABLE
+    ]
     ordered = sorted((*planned, *kernel), key=lambda it: it[0].priority)
     return Content(
-        rules=tuple(_rule(rule, names, by) for rule, by in ordered),
+        # A rule that both families have is drawn once.
+        rules=tuple(
+            dict.fromkeys(_rule(rule, names, by) for rule, by in ordered)
+        ),
         tables=_tables(plan, names),
         interfaces=tuple(_eni(item) for item in plan.interfaces),
         destinations=tuple(
@@ -200,15 +202,29 @@ def _eni(item: PlannedInterface) -> EniView:
         ifname=item.ifname,
         eni_id=item.eni_id,
         mac=item.mac,
-        subnet=str(item.addresses[0].network) if item.addresses else None,
+        subnet=_subnet(item),
         addresses=tuple(str(each.ip) for each in item.addresses),
         prefixes=_prefixes(item),
         is_primary=not item.optional,
         is_default=_has_default(item),
-        keeps_ipv6=item.keeps_ipv6,
         shares_subnet=item.shares_subnet,
         mtu=item.mtu,
     )
+
+
+def _subnet(item: PlannedInterface) -> str | None:
+    """Find the subnet of the first address; IPv6 has it as a route alone."""
+    if not item.addresses:
+        return None
+    first = item.addresses[0]
+    subnets = (
+        route.to
+        for route in item.routes
+        if route.table == item.table
+        and route.via is None
+        and first.ip in route.to
+    )
+    return str(first.network if first.version == 4 else next(subnets, first))
 
 
 def _prefixes(item: PlannedInterface) -> tuple[str, ...]:

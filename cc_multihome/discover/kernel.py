@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path
 from typing import Any
 
 from cc_multihome.model import (
@@ -16,8 +17,16 @@ from cc_multihome.model import (
 )
 from cc_multihome.run import run
 
+# It is not there where the kernel was started with ipv6.disable=1. Where
+# IPv6 is off by disable_ipv6 alone, networkd switches it on for its links.
+IPV6 = Path("/proc/sys/net/ipv6")
 # rtnetlink(7): RTN_UNICAST
 UNICAST = "1"
+
+
+def read_has_ipv6() -> bool:
+    """Say whether this kernel has IPv6 at all."""
+    return IPV6.is_dir()
 
 
 def read_kernel() -> Observed:
@@ -41,6 +50,7 @@ def read_kernel() -> Observed:
         (item["ifname"], ip_interface(f"{info['local']}/{info['prefixlen']}"))
         for item in _ip("addr", "show")
         for info in item.get("addr_info", ())
+        if _is_usable(info)
     }
     return Observed(frozenset(addresses), frozenset(routes), frozenset(rules))
 
@@ -50,6 +60,11 @@ def _ip(*words: str) -> list[dict[str, Any]]:
     # Older iproute2 prints nothing at all for an empty list, and empty
     # objects for what a device filter left out.
     return [item for item in json.loads(text or "[]") if item]
+
+
+def _is_usable(info: Mapping[str, Any]) -> bool:
+    """Is it the host's? IPv6 asks the link first (RFC 4862, 5.4)."""
+    return not (info.get("tentative") or info.get("dadfailed"))
 
 
 def _is_unicast(item: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cc_multihome.errors import CommandError
 from cc_multihome.explain.lookup import Way
-from cc_multihome.model import Address
+from cc_multihome.model import LEARNED, Address
 from cc_multihome.numbers import MAIN_TABLE
 from cc_multihome.run import run
 
@@ -51,7 +51,10 @@ def parse_route_get(item: dict[str, Any], source: Address | None) -> Way:
 
 
 def differences(plan: Way | None, kernel: Way | None) -> tuple[str, ...]:
-    """Say where two answers differ, a line each: pure."""
+    """Say where two answers differ, a line each: pure.
+
+    A gateway that is LEARNED is whichever the kernel has.
+    """
     if plan is None or kernel is None:
         if plan == kernel:
             return ()
@@ -61,4 +64,5 @@ def differences(plan: Way | None, kernel: Way | None) -> tuple[str, ...]:
         f"{name}: the plan says {ours}, the kernel {theirs}"
         for name, ours in vars(plan).items()
         if ours != (theirs := getattr(kernel, name))
+        and not (ours == LEARNED and theirs is not None)
     )

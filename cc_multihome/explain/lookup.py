@@ -13,12 +13,18 @@ nor the rules of others. The kernel knows them (explain/ask.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_network
 
-from cc_multihome.apply.diff import BUILT_IN_RULES, suppressors
+from cc_multihome.apply.diff import (
+    BUILT_IN_RULES,
+    BUILT_IN_RULES_IPV6,
+    suppressors,
+)
 from cc_multihome.model import (
+    LEARNED,
     Address,
+    Gateway,
     Network,
     Plan,
     PlannedInterface,
@@ -38,13 +44,14 @@ class Way:
     Attributes:
         interface: its name; "lo" for an address of this host.
         table: the routing table that has the route.
-        gateway: None for a destination on the link.
+        gateway: None for a destination on the link; LEARNED where the plan
+            leaves it to router advertisements.
         source: the address that the packet carries.
     """
 
     interface: str
     table: int
-    gateway: Address | None
+    gateway: Gateway | None
     source: Address | None
 
 
@@ -119,8 +126,7 @@ def table_name(table: int, plan: Plan) -> str:
 
 
 def _rules(plan: Plan, version: int) -> list[RoutingPolicyRule]:
-    everything = ip_network("0.0.0.0/0" if version == 4 else "::/0")
-    built_in = [replace(rule, src=everything) for rule in BUILT_IN_RULES]
+    built_in = BUILT_IN_RULES if version == 4 else BUILT_IN_RULES_IPV6
     planned = [it for it in plan.rules() if it.src.version == version]
     return sorted([*built_in, *planned], key=lambda rule: rule.priority)
 
@@ -157,7 +163,10 @@ def _try(
     if not entries:
         return f"matches, but table {name} has no route to {to}", None
     # The first of equals: the kernel keeps the order in which they came.
-    entry = max(entries, key=lambda it: it.route.to.prefixlen)
+    entry = max(
+        entries,
+        key=lambda it: (it.route.to.prefixlen, -(it.route.metric or 0)),
+    )
     shown = f"{_prefix_text(entry.route.to)} by {entry.item.name}"
     length = rule.suppress_prefixlength
     if length is not None and entry.route.to.prefixlen <= length:
@@ -189,11 +198,17 @@ def _found(
 
 
 def _source(entry: _Entry, to: Address) -> Address | None:
-    """Choose the address as the kernel does: inet_select_addr()."""
+    """Choose the address as the kernel does: inet_select_addr().
+
+    Of IPv6 addresses all but the first are deprecated: RFC 6724, rule 3.
+    """
     if entry.route.prefsrc is not None:
         return entry.route.prefsrc
+    if to.version == 6:
+        own = (it.ip for it in entry.item.addresses if it.version == 6)
+        return next(own, None)
     near = entry.route.via or to
-    usable = [it for it in entry.item.addresses if it.version == to.version]
+    usable = [it for it in entry.item.addresses if it.version == 4]
     fitting = [it for it in usable if near in it.network] or usable
     return fitting[0].ip if fitting else None
 
@@ -207,6 +222,8 @@ def _why(
     item, prefix = entry.item, entry.route.to
     if entry.route.via is None:
         where = f"{to} is in {prefix}, the subnet of {item.name}"
+    elif entry.route.via == LEARNED:
+        where = "its gateway is the router that advertises itself there"
     else:
         where = f"its gateway is {entry.route.via}"
     if rule.src.prefixlen:

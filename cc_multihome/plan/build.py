@@ -9,6 +9,8 @@ The order of the rules is the heart of it (ip-rule(8)):
     311xx   from an ENI's own address: that ENI's table
     32700   destinations of the policy: one table of routes
     32766   the kernel's own look-up of main: the chosen default route
+
+IPv6 has the same rules with the same numbers; plan/ipv6.py has the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, ip_address, ip_interface
 
 from cc_multihome.config.parse import Config
-from cc_multihome.errors import ConfigError, LinkError, Problem
+from cc_multihome.errors import LinkError
 from cc_multihome.model import (
     Address,
     Eni,
@@ -38,6 +40,14 @@ from cc_multihome.numbers import (
     SUPPRESS_IFGROUP_SYSTEMD,
 )
 from cc_multihome.plan.bind import Bound, BoundInterface
+from cc_multihome.plan.ipv6 import (
+    ANY_IPV6,
+    accept_ra,
+    ipv6_addresses,
+    ipv6_default,
+    ipv6_exit,
+    ipv6_routes,
+)
 from cc_multihome.plan.policy import Exit, compile_destinations
 from cc_multihome.plan.sources import source_rules
 
@@ -54,24 +64,24 @@ def build_plan(
     """Derive the plan for this host from what was asked and what is there.
 
     Raises:
-        ConfigError: the policy has an IPv6 destination.
         LinkError: an ENI lacks something that its routing needs.
     """
-    _refuse_ipv6(bound)
     resolver = plan_resolver(config, instance)
     if len(instance.enis) == 1 and config.asks_nothing:
         # One ENI routes right as it is: only the resolver is ours.
         return Plan((), resolver, policy_table=None, ifgroup=None)
     suppress = systemd_version >= SUPPRESS_IFGROUP_SYSTEMD
     policy_table = POLICY_TABLE if bound.policy else None
-    shared = _shared_rules(suppress=suppress, policy_table=policy_table)
+    shared = _shared_rules(bound, suppress=suppress)
+    holder = ipv6_default(bound, instance.enis)
     destinations = _policy_routes(bound)
     interfaces = tuple(
         _plan_interface(
             item,
             instance.enis,
             is_default=item == bound.default,
-            more_routes=tuple(
+            more_routes=ipv6_routes(item, holder)
+            + tuple(
                 route for name, route in destinations if name == item.name
             ),
             # The first ENI cannot be detached while the instance lives, so
@@ -110,39 +120,31 @@ def _in_order(bound: Bound) -> list[BoundInterface]:
 
 
 def _shared_rules(
-    *, suppress: bool, policy_table: int | None
+    bound: Bound, *, suppress: bool
 ) -> tuple[RoutingPolicyRule, ...]:
-    rules = []
-    if suppress:
-        rules.append(
+    has_ipv6 = any(item.eni.ipv6s for item in bound.interfaces)
+    everything: tuple[Network, ...] = (
+        (ANY_IPV4, ANY_IPV6) if has_ipv6 else (ANY_IPV4,)
+    )
+    routed = {entry.to.version for entry in bound.policy}
+    return (
+        *(
             RoutingPolicyRule(
                 priority=PRIORITY_MAIN_SPECIFIC,
                 table=MAIN_TABLE,
-                src=ANY_IPV4,
+                src=src,
                 suppress_prefixlength=0,
                 suppress_ifgroup=ENI_IFGROUP,
             )
-        )
-    if policy_table is not None:
-        rules.append(
-            RoutingPolicyRule(PRIORITY_POLICY, policy_table, ANY_IPV4)
-        )
-    return tuple(rules)
-
-
-def _refuse_ipv6(bound: Bound) -> None:
-    """IPv6 stays as router advertisements configure it: no routes of ours."""
-    problems = tuple(
-        Problem(
-            entry.path,
-            repr(str(entry.to)),
-            "an IPv4 destination: IPv6 is not routed by policy yet",
-        )
-        for entry in bound.policy
-        if entry.to.version != 4
+            for src in everything
+            if suppress
+        ),
+        *(
+            RoutingPolicyRule(PRIORITY_POLICY, POLICY_TABLE, src)
+            for src in everything
+            if src.version in routed
+        ),
     )
-    if problems:
-        raise ConfigError(problems)
 
 
 def _require_own_netdefs(interfaces: tuple[PlannedInterface, ...]) -> None:
@@ -162,11 +164,14 @@ def _require_own_netdefs(interfaces: tuple[PlannedInterface, ...]) -> None:
 
 
 def _policy_routes(bound: Bound) -> tuple[tuple[str, Route], ...]:
-    exits = {item.name: _exit(item) for item in bound.interfaces}
+    exits = {
+        (item.name, version): make(item)
+        for item in bound.interfaces
+        for version, make in ((4, _exit), (6, ipv6_exit))
+    }
     destinations = [
-        (entry.to, exits[entry.via])
+        (entry.to, exits[entry.via, entry.to.version])
         for entry in bound.policy
-        if exits[entry.via] is not None
     ]
     routes = compile_destinations(
         [(to, exit_) for to, exit_ in destinations if exit_], POLICY_TABLE
@@ -205,13 +210,13 @@ def _plan_interface(
         name=item.name if item.rename else netdef_id,
         table=item.table,
         table_name=item.name,
-        addresses=_addresses(item.eni),
+        addresses=_addresses(item.eni) + ipv6_addresses(item.eni),
         routes=(*_own_routes(item, is_default=is_default), *more_routes),
         rules=(*more_rules, *own_rules),
         mtu=item.link.mtu,
         optional=not item.eni.is_primary,
-        keeps_ipv6=bool(item.eni.ipv6s),
         shares_subnet=_shares_subnet(item.eni, enis),
+        accept_ra=accept_ra(item.eni, enis),
     )
 
 

@@ -9,6 +9,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, TypeVar
 
 from cc_multihome.model import (
+    LEARNED,
+    Gateway,
     Plan,
     PlannedInterface,
     Resolver,
@@ -51,6 +53,10 @@ def _or_none(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda item: None if item is None else read(item)
 
 
+def _gateway(text: str) -> Gateway:
+    return LEARNED if text == LEARNED else ip_address(text)
+
+
 # By name of the attribute, which means the same wherever it stands. What is
 # not here is the same in JSON.
 _READ: dict[str, Callable[[Any], Any]] = {
@@ -62,7 +68,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "nameservers": _all(ip_address),
     "search": _all(str),
     "to": ip_network,
-    "via": _or_none(ip_address),
+    "via": _or_none(_gateway),
     "prefsrc": _or_none(ip_address),
     "src": ip_network,
 }

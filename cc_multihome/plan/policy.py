@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cc_multihome.model import Address, Network, Route
+from cc_multihome.model import Address, Gateway, Network, Route
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Exit:
 
     name: str
     subnets: tuple[Network, ...]
-    gateway: Address
+    gateway: Gateway
     prefsrc: Address | None = None
 
     def route_to(self, to: Network, table: int) -> Route:

@@ -73,13 +73,19 @@ class Referrer:
         seen: dict[Network, tuple[str, str]],
     ) -> Iterator[BoundDestination]:
         """Read `vpc`: that of the interface, for an ENI may be in another."""
-        networks = via.eni.vpc_ipv4s if via.eni.local_ipv4s else ()
-        if not networks:
+        eni = via.eni
+        needed = eni.vpc_ipv4s if eni.local_ipv4s else eni.vpc_ipv6s
+        if not needed:
+            version = 4 if eni.local_ipv4s else 6
             expected = (
-                f"an interface whose VPC has IPv4 CIDR blocks: for {via.name}"
-                " the metadata service lists none"
+                f"an interface whose VPC has IPv{version} CIDR blocks: for"
+                f" {via.name} the metadata service lists none"
             )
             self._refuse(path, "'vpc'", expected)
+        networks: tuple[Network, ...] = (
+            *(eni.vpc_ipv4s if eni.local_ipv4s else ()),
+            *(eni.vpc_ipv6s if eni.ipv6s else ()),
+        )
         for network in networks:
             first = seen.setdefault(network, (via.name, path))
             if first == (via.name, path):

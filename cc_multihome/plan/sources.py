@@ -17,14 +17,24 @@ all of this comes to the same as one rule for each address.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
-from cc_multihome.model import Eni, RoutingPolicyRule
+from cc_multihome.model import Address, Eni, Network, RoutingPolicyRule
 from cc_multihome.numbers import FEW_ADDRESSES, from_priority
 from cc_multihome.plan.policy import contains
 
 # What an `iif` selector calls the host's own traffic (ip-rule(8)).
 LOCAL_OUTPUT = "lo"
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What an ENI sends from, of one family."""
+
+    addresses: tuple[Address, ...]
+    prefixes: tuple[Network, ...]
+    subnets: tuple[Network, ...]
 
 
 def source_rules(
@@ -44,53 +54,71 @@ def source_rules(
     """
     priority = from_priority(eni.network_card, eni.device_number)
     others = [other for other in enis if other.mac != eni.mac]
-    lone = [net for net in _crowded(eni) if not _is_shared(net, others)]
     return tuple(
         RoutingPolicyRule(priority, table, src, iif=iif)
-        for src, iif in (
-            *((net, LOCAL_OUTPUT) for net in lone),
-            *((net, None) for net in _exact(eni, lone)),
+        for sources_of in (_ipv4, _ipv6)
+        for src, iif in _compile(
+            sources_of(eni), [sources_of(other) for other in others]
         )
     )
 
 
-def _crowded(eni: Eni) -> Iterator[IPv4Network]:
+def _ipv4(eni: Eni) -> _Sources:
+    return _Sources(eni.local_ipv4s, eni.ipv4_prefixes, eni.subnet_ipv4s)
+
+
+def _ipv6(eni: Eni) -> _Sources:
+    return _Sources(eni.ipv6s, eni.ipv6_prefixes, eni.subnet_ipv6s)
+
+
+def _compile(
+    own: _Sources, others: Sequence[_Sources]
+) -> Iterator[tuple[Network, str | None]]:
+    """Yield the sources of an ENI's rules, each with its `iif`."""
+    lone = [net for net in _crowded(own) if not _is_shared(net, others)]
+    for net in lone:
+        yield net, LOCAL_OUTPUT
+    for net in _exact(own, lone):
+        yield net, None
+
+
+def _crowded(own: _Sources) -> Iterator[Network]:
     """Yield the subnets in which the ENI has more than a few addresses."""
-    for subnet in eni.subnet_ipv4s:
-        inside = [item for item in _addresses(eni) if item in subnet]
+    for subnet in own.subnets:
+        inside = [item for item in own.addresses if item in subnet]
         if len(inside) > FEW_ADDRESSES:
             yield subnet
 
 
-def _is_shared(subnet: IPv4Network, others: Sequence[Eni]) -> bool:
+def _is_shared(subnet: Network, others: Sequence[_Sources]) -> bool:
     """Has another ENI an address or a prefix in the subnet?"""
     return any(
         contains(subnet, source) or contains(source, subnet)
         for other in others
-        for source in (*_hosts(_addresses(other)), *_prefixes(other))
+        for source in (*_hosts(other.addresses), *other.prefixes)
     )
 
 
-def _exact(eni: Eni, lone: Sequence[IPv4Network]) -> tuple[IPv4Network, ...]:
+def _exact(own: _Sources, lone: Sequence[Network]) -> tuple[Network, ...]:
     """Return the sources that no lone subnet covers, as few prefixes."""
     left = [
         item
-        for item in _addresses(eni)
+        for item in own.addresses
         if not any(item in subnet for subnet in lone)
     ]
-    sources = (*_hosts(left), *_prefixes(eni))
+    sources = (*_hosts(left), *own.prefixes)
     if len(sources) <= FEW_ADDRESSES:
         return tuple(dict.fromkeys(sources))
-    return tuple(collapse_addresses(sources))
+    # One family at a time, which is all that it takes.
+    return (
+        *collapse_addresses(
+            it for it in sources if isinstance(it, IPv4Network)
+        ),
+        *collapse_addresses(
+            it for it in sources if isinstance(it, IPv6Network)
+        ),
+    )
 
 
-def _addresses(eni: Eni) -> tuple[IPv4Address, ...]:
-    return eni.local_ipv4s
-
-
-def _prefixes(eni: Eni) -> tuple[IPv4Network, ...]:
-    return eni.ipv4_prefixes
-
-
-def _hosts(addresses: Sequence[IPv4Address]) -> Iterator[IPv4Network]:
-    return (IPv4Network(address) for address in addresses)
+def _hosts(addresses: Sequence[Address]) -> Iterator[Network]:
+    return (ip_network(address) for address in addresses)

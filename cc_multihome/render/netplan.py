@@ -6,7 +6,7 @@ Keys as in https://netplan.readthedocs.io/en/stable/netplan-yaml/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,6 +15,7 @@ import yaml
 from cc_multihome.discover.netplan_files import NetplanFile, matched_mac
 from cc_multihome.files import HEADER
 from cc_multihome.model import (
+    Interface,
     Plan,
     PlannedInterface,
     Route,
@@ -110,7 +111,9 @@ def _netdef(item: PlannedInterface) -> dict[str, Any]:
     netdef: dict[str, Any] = {"match": {"macaddress": item.mac}}
     if item.name != item.netdef_id:
         netdef["set-name"] = item.name
-    netdef |= {"dhcp4": False, "dhcp6": item.keeps_ipv6}
+    netdef |= {"dhcp4": False, "dhcp6": False}
+    if item.accept_ra is not None:
+        netdef["accept-ra"] = item.accept_ra
     if item.optional:
         # A secondary that never comes up must not hold up the boot.
         netdef["optional"] = True
@@ -118,13 +121,37 @@ def _netdef(item: PlannedInterface) -> dict[str, Any]:
         # DHCP gave it; without DHCP networkd would put the default back.
         netdef["mtu"] = item.mtu
     if item.addresses:
-        netdef["addresses"] = [str(address) for address in item.addresses]
-    if item.routes:
-        netdef["routes"] = [_route(route) for route in item.routes]
+        netdef["addresses"] = list(_addresses(item.addresses))
+    routes = [route for route in item.routes if is_netplan_route(route)]
+    if routes:
+        netdef["routes"] = [_route(route) for route in routes]
     rules = [rule for rule in item.rules if is_netplan_rule(rule)]
     if rules:
         netdef["routing-policy"] = [_rule(rule) for rule in rules]
     return netdef
+
+
+def _addresses(addresses: tuple[Interface, ...]) -> Iterator[Any]:
+    """Deprecate all IPv6 addresses but the first.
+
+    They work as ever, and the kernel takes none of them as the source of
+    traffic that is not bound to an address (RFC 6724, rule 3).
+    """
+    first = next((it for it in addresses if it.version == 6), None)
+    for address in addresses:
+        if address.version == 4 or address == first:
+            yield str(address)
+        else:
+            yield {str(address): {"lifetime": 0}}
+
+
+def is_netplan_route(route: Route) -> bool:
+    """Can netplan say this route?
+
+    It knows no gateway that is learned, and gives every route on the link a
+    scope, which networkd warns of where the route is IPv6.
+    """
+    return route.to.version == 4
 
 
 def is_netplan_rule(rule: RoutingPolicyRule) -> bool:

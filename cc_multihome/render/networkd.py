@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from cc_multihome.files import HEADER
-from cc_multihome.model import PlannedInterface, RoutingPolicyRule
-from cc_multihome.render.netplan import is_netplan_rule
+from cc_multihome.model import PlannedInterface, Route, RoutingPolicyRule
+from cc_multihome.render.netplan import is_netplan_route, is_netplan_rule
 
 DROP_IN_NAME = "50-multihome.conf"
 
@@ -25,10 +25,43 @@ def drop_in(item: PlannedInterface, ifgroup: int | None) -> str:
         sections.append(f"[Match]\nName={item.netdef_id}\n")
     if ifgroup is not None:
         sections.append(f"[Link]\nGroup={ifgroup}\n")
+    if item.accept_ra:
+        sections.append(_advertisements(item.table))
+    sections += [
+        _route(route) for route in item.routes if not is_netplan_route(route)
+    ]
     sections += [
         _rule(rule) for rule in item.rules if not is_netplan_rule(rule)
     ]
     return "\n".join((f"{HEADER}\n", *sections)) if sections else ""
+
+
+def _advertisements(table: int) -> str:
+    """Take the router's address from advertisements, and nothing else.
+
+    UseGateway= came with systemd 250: before that the default route that an
+    advertisement makes is the one that is planned for the ENI's own table.
+    """
+    return (
+        "[IPv6AcceptRA]\n"
+        "UseGateway=no\n"
+        "UseOnLinkPrefix=no\n"
+        "UseAutonomousPrefix=no\n"
+        "UseDNS=no\n"
+        "UseDomains=no\n"
+        "DHCPv6Client=no\n"
+        f"RouteTable={table}\n"
+    )
+
+
+def _route(route: Route) -> str:
+    lines = ["[Route]", f"Destination={route.to}"]
+    if route.via is not None:
+        lines.append(f"Gateway={route.via}")
+    lines.append(f"Table={route.table}")
+    if route.metric is not None:
+        lines.append(f"Metric={route.metric}")
+    return "\n".join(lines) + "\n"
 
 
 def _rule(rule: RoutingPolicyRule) -> str:

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +24,7 @@ from cc_multihome.config.parse import parse
 from cc_multihome.discover.netplan_files import NetplanFile
 from cc_multihome.files import File
 from cc_multihome.model import (
+    LEARNED,
     Address,
     Eni,
     Instance,
@@ -68,6 +76,20 @@ def eni(
         is_primary=number == 0 and card == 0,
         local_ipv4s=tuple(IPv4Address(text) for text in ipv4s),
         subnet_ipv4s=(ip_network(cidr),),  # type: ignore[arg-type]
+    )
+    return replace(made, **fields)
+
+
+def with_ipv6(
+    eni: Eni, *addresses: str, subnet: str = "", **fields: Any
+) -> Eni:
+    """Give an ENI IPv6, in 2001:db8:0:1<number>::/64 unless said."""
+    cidr = subnet or f"2001:db8:0:1{eni.device_number}::/64"
+    found = addresses or (f"{cidr[:-3]}5",)
+    made = replace(
+        eni,
+        ipv6s=tuple(map(IPv6Address, found)),
+        subnet_ipv6s=(IPv6Network(cidr),),
     )
     return replace(made, **fields)
 
@@ -152,7 +174,6 @@ def planned(name: str = "private", **fields: Any) -> PlannedInterface:
         rules=(rule(31100, 10, "10.224.184.51"),),
         mtu=1500,
         optional=False,
-        keeps_ipv6=False,
     )
     return replace(made, **fields)
 
@@ -165,7 +186,9 @@ def plan(*interfaces: PlannedInterface, **fields: Any) -> Plan:
 
 def observed_of(plan: Plan) -> Observed:
     """Make the kernel's state that is just what a plan wants."""
-    built_in = (rule(0, 255), rule(32766, 254), rule(32767, 253))
+    built_in = [rule(0, 255), rule(32766, 254), rule(32767, 253)]
+    if plan.has_ipv6():
+        built_in += [rule(0, 255, "::/0"), rule(32766, 254, "::/0")]
     return Observed(
         addresses=frozenset(
             (item.name, each)
@@ -173,12 +196,17 @@ def observed_of(plan: Plan) -> Observed:
             for each in item.addresses
         ),
         routes=frozenset(
-            (item.name, each)
+            (item.name, _learned(each))
             for item in plan.interfaces
             for each in item.routes
         ),
         rules=frozenset((*built_in, *plan.rules())),
     )
+
+
+def _learned(route: Route) -> Route:
+    via = address("fe80::1") if route.via == LEARNED else route.via
+    return replace(route, via=via)
 
 
 def netplan_file(name: str, ethernets: dict[str, Any]) -> NetplanFile:

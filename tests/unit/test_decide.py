@@ -22,6 +22,8 @@ from tests.unit.builders import (
     links_of,
     netplan_file,
     plan_for,
+    seed_enis,
+    with_ipv6,
 )
 
 SEED_FILE = netplan_file(
@@ -236,3 +238,22 @@ def test_deciding_touches_nothing(world: World, tmp_path: Path) -> None:
     """`decide` is what `explain` will call."""
     decide(SEED_KEY)
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("has_ipv6", [True, False])
+def test_a_kernel_without_ipv6_is_asked_for_none(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_ipv6: bool,
+) -> None:
+    """IPv4 works on; what is kept of the metadata is whole."""
+    world.host = instance(*map(with_ipv6, seed_enis()))
+    monkeypatch.setattr(pipeline, "read_has_ipv6", lambda: has_ipv6)
+    decided = decide(SEED_KEY)
+    assert decided is not None
+    assert decided.plan.has_ipv6() is has_ipv6
+    assert ("no IPv6" in caplog.text) is not has_ipv6
+    assert decided.instance == world.host
+    if not has_ipv6:
+        assert decided.plan == plan_for()

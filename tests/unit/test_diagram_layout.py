@@ -147,7 +147,7 @@ def plans(draw: st.DrawFn) -> Plan:
                 eni_id=draw(NAMES),
                 table=100 + at,
                 shares_subnet=draw(st.booleans()),
-                keeps_ipv6=draw(st.booleans()),
+                accept_ra=draw(st.sampled_from((True, False, None))),
                 optional=draw(st.booleans()),
                 addresses=tuple(
                     ip_interface(f"10.0.{at}.{each}/24")

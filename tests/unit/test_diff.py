@@ -9,10 +9,25 @@ from typing import Any
 
 import pytest
 
-from cc_multihome.apply.diff import BUILT_IN_RULES, describe_rule, mismatches
-from cc_multihome.model import Observed, Plan, RoutingPolicyRule
+from cc_multihome.apply.diff import (
+    BUILT_IN_RULES,
+    BUILT_IN_RULES_IPV6,
+    describe_rule,
+    is_same_route,
+    lost_built_in,
+    mismatches,
+)
+from cc_multihome.model import (
+    LEARNED,
+    Observed,
+    Plan,
+    Route,
+    RoutingPolicyRule,
+)
 from tests.unit.builders import (
     address,
+    eni,
+    instance,
     network,
     observed_of,
     plan,
@@ -20,6 +35,7 @@ from tests.unit.builders import (
     planned,
     route,
     rule,
+    with_ipv6,
 )
 
 
@@ -214,3 +230,45 @@ def test_a_plan_without_interfaces_asks_nothing_of_the_kernel() -> None:
     empty = Observed(frozenset(), frozenset(), frozenset())
     nothing: Plan = plan()
     assert mismatches(nothing, empty) == ()
+
+
+def dual_plan() -> Plan:
+    """Plan for an instance whose second ENI has IPv6."""
+    dual = with_ipv6(eni(1))
+    return plan_for({}, instance(eni(0), dual))
+
+
+def test_any_gateway_is_the_learned_one() -> None:
+    """A plan cannot know it; a route without one is another route."""
+    want = Route(network("::/0"), LEARNED, 10)
+    assert is_same_route(want, route("::/0", "fe80::1", 10))
+    assert not is_same_route(want, route("::/0", None, 10))
+    assert not is_same_route(want, route("::/0", "fe80::1", 11))
+    assert not is_same_route(want, route("2001:db8::/32", "fe80::1", 10))
+
+
+def test_a_default_route_that_no_router_has_told_of_is_missing() -> None:
+    """It is named as the plan has it."""
+    found = dual_plan()
+    observed = observed_of(found)
+    assert mismatches(found, observed) == ()
+    kept = {
+        (name, it)
+        for name, it in observed.routes
+        if (it.to, it.table) != (network("::/0"), 31001)
+    }
+    assert mismatches(found, replace(observed, routes=frozenset(kept))) == (
+        "route ::/0 via _ipv6ra dev ens6 table 31001 is missing",
+    )
+
+
+@pytest.mark.parametrize("gone", BUILT_IN_RULES_IPV6, ids=describe_rule)
+def test_the_kernels_own_rules_of_ipv6_are_needed_for_ipv6(
+    gone: RoutingPolicyRule,
+) -> None:
+    """And are not asked for where the plan has none."""
+    for found, lost in ((dual_plan(), (gone,)), (plan_for(), ())):
+        observed = observed_of(found)
+        rest = replace(observed, rules=observed.rules - {gone})
+        assert lost_built_in(found, rest) == lost
+        assert len(mismatches(found, rest)) == len(lost)

@@ -12,9 +12,10 @@ import pytest
 from cc_multihome.cli.main import main
 from cc_multihome.errors import CommandError
 from cc_multihome.explain import ask
-from cc_multihome.explain.ask import ask_kernel
+from cc_multihome.explain.ask import ask_kernel, differences
 from cc_multihome.explain.lookup import Way, explain
-from tests.unit.builders import plan_for
+from cc_multihome.model import LEARNED, Plan
+from tests.unit.builders import address, eni, instance, plan_for, with_ipv6
 from tests.unit.cli_host import CliHost, make
 
 PRIVATE, PUBLIC = "10.224.184.51", "10.224.186.43"
@@ -68,7 +69,7 @@ def test_an_ipv6_destination_has_no_route_in_an_ipv4_plan() -> None:
     """And no rule of IPv4 is looked at."""
     found = explain(plan_for(), ip_address("2001:db8::1"))
     assert found.way is None
-    assert [0, 32766, 32767] == [step.priority for step in found.steps]
+    assert [0, 32766] == [step.priority for step in found.steps]
 
 
 def test_agreement_is_told(
@@ -150,3 +151,66 @@ def test_a_kernel_without_a_route_has_no_way(
     message = "RTNETLINK answers: Invalid argument"
     with pytest.raises(CommandError, match="Invalid"):
         ask_kernel(ip_address(NAMED))
+
+
+def ipv6_plan() -> Plan:
+    """Two ENIs in one subnet of IPv6, three addresses on the second."""
+    enis = [
+        with_ipv6(
+            eni(number),
+            *(f"2001:db8::{number}:{it}" for it in (5, 9, 1)),
+            subnet="2001:db8::/64",
+        )
+        for number in range(2)
+    ]
+    policy = [{"to": "2001:db8:ffff::/48", "via": "ens6"}]
+    return plan_for({"policy": policy}, instance(*enis))
+
+
+@pytest.mark.parametrize(
+    ("to", "source", "expected"),
+    [
+        pytest.param(
+            "2001:db8:ffff::1",
+            None,
+            Way("ens6", 30999, LEARNED, address("2001:db8::1:5")),
+            id="named",
+        ),
+        pytest.param(
+            "2001:db8:9::1",
+            None,
+            Way("ens5", 254, LEARNED, address("2001:db8::5")),
+            id="default",
+        ),
+        pytest.param(
+            "2001:db8:9::1",
+            "2001:db8::1:9",
+            Way("ens6", 31001, LEARNED, address("2001:db8::1:9")),
+            id="bound",
+        ),
+        pytest.param(
+            "2001:db8::77",
+            None,
+            Way("ens5", 254, None, address("2001:db8::5")),
+            id="a neighbour of both",
+        ),
+    ],
+)
+def test_the_plan_says_which_way_ipv6_goes(
+    to: str, source: str | None, expected: Way
+) -> None:
+    """The first address is the source; the lower metric has the subnet."""
+    bound = address(source) if source else None
+    assert explain(ipv6_plan(), address(to), bound).way == expected
+
+
+def test_a_learned_gateway_agrees_with_whichever_the_kernel_has() -> None:
+    """But not with none."""
+    source = address("2001:db8::5")
+    plan = Way("ens5", 254, LEARNED, source)
+    assert (
+        differences(plan, Way("ens5", 254, address("fe80::1"), source)) == ()
+    )
+    assert differences(plan, Way("ens5", 254, None, source)) == (
+        "gateway: the plan says _ipv6ra, the kernel None",
+    )

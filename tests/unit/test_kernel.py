@@ -209,3 +209,32 @@ def test_addresses_are_read_with_their_lengths(fake: FakeRun) -> None:
         ("private", ip_interface("10.0.0.10/24")),
         ("private", ip_interface("fe80::1/64")),
     }
+
+
+@pytest.mark.parametrize("flag", ["tentative", "dadfailed"])
+def test_an_address_that_the_link_has_not_let_through_is_none(
+    fake: FakeRun, flag: str
+) -> None:
+    """Nothing can be sent from it; it counts as not there."""
+    info = {"local": "2001:db8::5", "prefixlen": 128}
+    usable = {"ifname": "ens5", "addr_info": [info | {"deprecated": True}]}
+    found = read(fake, addresses=[usable]).addresses
+    assert found == {("ens5", ip_interface("2001:db8::5/128"))}
+    waiting = {"ifname": "ens5", "addr_info": [info | {flag: True}]}
+    assert read(fake, addresses=[waiting]).addresses == frozenset()
+
+
+def test_a_route_by_a_nexthop_object_is_read(fake: FakeRun) -> None:
+    """As networkd makes them from router advertisements since 257."""
+    item = {
+        "type": "1",
+        "dst": "default",
+        "nhid": 776017906,
+        "gateway": "fe80::1",
+        "dev": "ens6",
+        "table": "60",
+        "metric": 1024,
+    }
+    found = read(fake, routes=[item], family="-6").routes
+    want = replace(route("::/0", "fe80::1", 60), metric=1024)
+    assert found == {("ens6", want)}

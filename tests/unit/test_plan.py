@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_multihome.errors import ConfigError, LinkError
+from cc_multihome.errors import LinkError
 from cc_multihome.model import Eni, Plan, Resolver, Route
 from cc_multihome.numbers import (
     ENI_IFGROUP,
@@ -119,7 +119,7 @@ def test_the_plan_for_the_seeds_host_is_the_seeds_setup() -> None:
     assert plan.resolver == VPC_RESOLVER
     assert (plan.policy_table, plan.ifgroup) == (POLICY_TABLE, ENI_IFGROUP)
     assert (private.optional, public.optional) == (False, True)
-    assert not private.keeps_ipv6
+    assert private.accept_ra is None
 
 
 def test_the_rules_of_the_seeds_host_stand_in_the_order_that_works() -> None:
@@ -450,7 +450,7 @@ def test_an_instance_without_ipv4_asks_the_resolver_over_ipv6() -> None:
 
 
 def test_an_ipv6_only_eni_has_no_ipv4_routing() -> None:
-    """And keeps what DHCPv6 and router advertisements give it."""
+    """Beside one that has IPv4 alone."""
     only_ipv6 = eni(
         1,
         local_ipv4s=(),
@@ -459,8 +459,12 @@ def test_an_ipv6_only_eni_has_no_ipv4_routing() -> None:
         subnet_ipv6s=(network("2001:db8::/64"),),
     )
     found = plan_for({}, instance(eni(0), only_ipv6)).interfaces[1]
-    assert (found.addresses, found.routes, found.rules) == ((), (), ())
-    assert found.keeps_ipv6
+    versions = {
+        *(each.version for each in found.addresses),
+        *(each.to.version for each in found.routes),
+        *(each.src.version for each in found.rules),
+    }
+    assert versions == {6}
 
 
 def test_an_address_outside_of_its_subnet_is_refused() -> None:
@@ -520,16 +524,3 @@ def test_a_device_without_a_priority_is_refused() -> None:
     """It would share its neighbour's."""
     with pytest.raises(LinkError, match="device_number 32 on"):
         from_priority(network_card=0, device_number=32)
-
-
-def test_an_ipv6_destination_is_refused_by_its_path() -> None:
-    """It is not routed by policy yet; the IPv4 gateway would be nonsense."""
-    first, second = seed_enis()
-    dual = replace(
-        first,
-        ipv6s=(IPv6Address("2001:db8::10"),),
-        subnet_ipv6s=(IPv6Network("2001:db8::/64"),),
-    )
-    key = {"policy": [{"to": "2001:db8:9::/48", "via": "ens5"}]}
-    with pytest.raises(ConfigError, match=r"policy\[0\]\.to: found '2001:db8"):
-        plan_for(key, instance(dual, second))

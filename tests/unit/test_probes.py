@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,14 @@ from cc_multihome.apply.probes import (
     Probe,
     ask_all,
     ask_imds,
+    ask_learned_router,
     ask_neighbour,
     ask_resolver,
     probes_of,
 )
 from cc_multihome.errors import CommandError
-from tests.unit.builders import plan, plan_for
+from cc_multihome.model import Plan
+from tests.unit.builders import eni, instance, plan, plan_for, with_ipv6
 
 PLAN = plan_for()
 NAMES = {item.mac: item.ifname for item in PLAN.interfaces}
@@ -86,6 +89,61 @@ def test_a_resolver_that_is_kept_is_not_asked() -> None:
     assert [probe.label for probe in probes_of(plan(), {})] == [
         "IMDS, unbound"
     ]
+
+
+def dual_stack_plan(*, ipv4: bool) -> Plan:
+    """Plan for two ENIs with IPv6, and with IPv4 or not."""
+    bare: dict[str, Any] = {"local_ipv4s": (), "subnet_ipv4s": ()}
+    enis = [
+        with_ipv6(eni(number), **({} if ipv4 else bare)) for number in range(2)
+    ]
+    return plan_for({}, instance(*enis))
+
+
+@pytest.mark.parametrize("ipv4", [True, False])
+def test_ipv6_is_proved_by_its_routers_and_by_imds_where_it_is_alone(
+    ipv4: bool,
+) -> None:
+    """IMDS has IPv6 only where the instance's options say so."""
+    found = dual_stack_plan(ipv4=ipv4)
+    names = {item.mac: item.ifname for item in found.interfaces}
+    labels = [probe.label for probe in probes_of(found, names)]
+    for number in range(2):
+        router = f"IPv6 gateway of eni-0000000{number}"
+        assert labels.count(router) == 1
+        bound = f"IMDS, bound to 2001:db8:0:1{number}::5"
+        assert labels.count(bound) == (0 if ipv4 else 1)
+    assert not any("_ipv6ra" in label for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("gateways", "expected"),
+    [
+        pytest.param([["fe80::1"]], True, id="at once"),
+        pytest.param([[], [None], ["fe80::1"]], True, id="it is told later"),
+        pytest.param([[]], False, id="never told"),
+        pytest.param([["fe80::dead"]], False, id="it is silent"),
+    ],
+)
+def test_the_router_is_the_one_that_the_kernel_has_learned(
+    monkeypatch: pytest.MonkeyPatch,
+    gateways: list[list[str | None]],
+    expected: bool,
+) -> None:
+    """A plan cannot know it."""
+    left = list(gateways)
+
+    def run(argv: list[str]) -> str:
+        if "route" in argv:
+            found = left.pop(0) if len(left) > 1 else left[0]
+            return json.dumps([{"gateway": it} if it else {} for it in found])
+        answers = "fe80::1" in argv
+        state = ["REACHABLE"] if answers else ["FAILED"]
+        return json.dumps([{"state": state}]) if "show" in argv else ""
+
+    monkeypatch.setattr(probes, "run", run)
+    monkeypatch.setattr(probes, "INTERVAL_S", 0.001)
+    assert ask_learned_router("ens5", PATIENCE_S[expected]) is expected
 
 
 def test_all_are_asked_at_the_same_time() -> None:

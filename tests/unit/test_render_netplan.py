@@ -11,7 +11,7 @@ import yaml
 
 from cc_multihome.discover.netplan_files import OVERLAY_NAME
 from cc_multihome.files import HEADER
-from cc_multihome.model import Plan, PlannedInterface
+from cc_multihome.model import LEARNED, Plan, PlannedInterface, Route
 from cc_multihome.numbers import POLICY_TABLE
 from cc_multihome.render import render
 from cc_multihome.render.netplan import LAST_ID_PREFIX, overlay, shadows
@@ -25,9 +25,11 @@ from tests.unit.builders import (
     eni,
     instance,
     netplan_file,
+    network,
     plan,
     plan_for,
     planned,
+    rule,
 )
 
 CLOUD_INIT = "50-cloud-init.yaml"
@@ -159,15 +161,56 @@ def test_rules_that_netplan_cannot_say_are_left_to_the_drop_in() -> None:
     assert sorted(priorities) == [31100, 32700]
 
 
-def test_an_ipv6_only_eni_keeps_dhcpv6_and_has_no_lists() -> None:
-    """Its IPv6 stays as it is configured."""
-    bare = planned(addresses=(), routes=(), rules=(), keeps_ipv6=True)
-    assert netdefs(plan(bare))["ens5"] == {
+def test_ipv6_addresses_but_the_first_are_deprecated() -> None:
+    """So they are never the source of traffic that is not bound to one."""
+    item = planned(
+        addresses=tuple(
+            map(
+                ip_interface,
+                (
+                    "10.224.184.51/26",
+                    "2001:db8::5/128",
+                    "2001:db8::6/128",
+                    "2001:db8::4/128",
+                ),
+            )
+        ),
+        accept_ra=True,
+    )
+    assert netdefs(plan(item))["ens5"]["addresses"] == [
+        "10.224.184.51/26",
+        "2001:db8::5/128",
+        {"2001:db8::6/128": {"lifetime": 0}},
+        {"2001:db8::4/128": {"lifetime": 0}},
+    ]
+
+
+def test_an_ipv6_only_eni_has_no_dhcp_and_hears_its_router() -> None:
+    """Its routes stand in the drop-in: netplan cannot say them."""
+    item = planned(
+        addresses=(ip_interface("2001:db8::5/128"),),
+        routes=(Route(network("::/0"), LEARNED, 10),),
+        rules=(rule(31100, 10, "2001:db8::5"),),
+        accept_ra=True,
+    )
+    assert netdefs(plan(item))["ens5"] == {
         "match": {"macaddress": PRIVATE_MAC},
         "set-name": "private",
         "dhcp4": False,
-        "dhcp6": True,
+        "dhcp6": False,
+        "accept-ra": True,
+        "addresses": ["2001:db8::5/128"],
+        "routing-policy": [
+            {"from": "2001:db8::5", "table": 10, "priority": 31100}
+        ],
     }
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_router_advertisements_are_heard_or_not(said: bool) -> None:
+    """And nothing is said of them where no ENI has IPv6."""
+    assert netdefs(plan(planned(accept_ra=said)))["ens5"]["accept-ra"] is said
+    assert "accept-ra" not in netdefs(plan(planned()))["ens5"]
 
 
 def test_several_addresses_are_all_listed_and_the_first_is_the_source() -> (

@@ -7,10 +7,10 @@ from configparser import ConfigParser
 from dataclasses import replace
 
 from cc_multihome.files import HEADER
-from cc_multihome.model import Plan
+from cc_multihome.model import LEARNED, Plan, Route
 from cc_multihome.numbers import ENI_IFGROUP
 from cc_multihome.render.networkd import drop_in, drop_in_path
-from tests.unit.builders import plan_for, planned, rule
+from tests.unit.builders import network, plan_for, planned, rule
 
 
 def sections(text: str) -> dict[str, dict[str, str]]:
@@ -94,3 +94,33 @@ def test_a_rule_for_a_subnet_is_for_the_hosts_own_traffic() -> None:
             "IncomingInterface": "lo",
         }
     }
+
+
+def test_ipv6_takes_its_router_from_advertisements_and_nothing_else() -> None:
+    """Addresses come from the plan, and main's default is for one ENI."""
+    text = drop_in(planned("ens5", accept_ra=True), None)
+    assert sections(text)["IPv6AcceptRA"] == {
+        "UseGateway": "no",
+        "UseOnLinkPrefix": "no",
+        "UseAutonomousPrefix": "no",
+        "UseDNS": "no",
+        "UseDomains": "no",
+        "DHCPv6Client": "no",
+        "RouteTable": "10",
+    }
+    for said in (False, None):
+        assert drop_in(planned("ens5", accept_ra=said), None) == ""
+
+
+def test_ipv6_routes_stand_in_the_drop_in() -> None:
+    """Netplan knows no learned gateway, and writes a scope that is none."""
+    routes = (
+        Route(network("10.0.0.0/24"), None, 10),
+        Route(network("::/0"), LEARNED, 254),
+        Route(network("2001:db8::/64"), None, 254, metric=1025),
+    )
+    text = drop_in(planned("ens5", routes=routes), None)
+    assert text.partition("\n\n")[2].split("\n\n") == [
+        "[Route]\nDestination=::/0\nGateway=_ipv6ra\nTable=254",
+        "[Route]\nDestination=2001:db8::/64\nTable=254\nMetric=1025\n",
+    ]
