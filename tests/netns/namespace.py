@@ -15,11 +15,13 @@ import pickle
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from cc_multihome.model import (
+    LEARNED,
+    Address,
+    Interface,
     Observed,
     Plan,
     PlannedInterface,
@@ -42,6 +44,8 @@ SEND = (
 PEER = "end-"
 PORT = "port-"
 ROUTER_MAC = "0a:00:5e:00:00:01"
+# Stands for a router that nobody has told of here.
+ROUTER = "fe80::800:5eff:fe00:1"
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ class Query:
         came_in: the device of a packet that is forwarded.
     """
 
-    to: IPv4Address
-    source: IPv4Address | None = None
+    to: Address
+    source: Address | None = None
     came_in: str | None = None
 
     def words(self) -> str:
@@ -85,7 +89,16 @@ def device_commands(plan: Plan) -> Iterator[str]:
         if plan.ifgroup is not None:
             yield f"link set {item.name} group {plan.ifgroup}"
         for address in item.addresses:
-            yield f"address add {address} dev {item.name}"
+            flags = _flags(item, address)
+            yield f"address add {address} dev {item.name}{flags}"
+
+
+def _flags(item: PlannedInterface, address: Interface) -> str:
+    """Deprecate what the plan's netplan file deprecates."""
+    if address.version == 4:
+        return ""
+    first = next(it for it in item.addresses if it.version == 6)
+    return " nodad" if address == first else " nodad preferred_lft 0"
 
 
 def veth_commands(name: str) -> tuple[str, ...]:
@@ -97,16 +110,21 @@ def veth_commands(name: str) -> tuple[str, ...]:
     )
 
 
-def route_commands(item: PlannedInterface) -> Iterator[str]:
+def route_commands(item: PlannedInterface, version: int) -> Iterator[str]:
     """Put an interface's routes in, by the link first: gateways need it."""
     for route in sorted(item.routes, key=lambda route: bool(route.via)):
-        yield f"route add {route_words(route)} dev {item.name}"
+        if route.to.version == version:
+            yield f"route add {route_words(route)} dev {item.name}"
 
 
 def route_words(route: Route) -> str:
     """Write a route as ip(8) takes it."""
     words = f"{route.to} table {route.table}"
-    words += f" via {route.via}" if route.via else " scope link"
+    if route.via is not None:
+        words += f" via {ROUTER if route.via == LEARNED else route.via}"
+    elif route.to.version == 4:
+        words += " scope link"
+    words += f" metric {route.metric}" if route.metric is not None else ""
     return words + (f" src {route.prefsrc}" if route.prefsrc else "")
 
 
@@ -124,11 +142,20 @@ def rule_words(rule: RoutingPolicyRule) -> str:
 
 def install(netns: Netns, plan: Plan, more: Iterable[str] = ()) -> None:
     """Put a plan in, and more commands after it."""
-    commands = [*device_commands(plan)]
-    for item in plan.interfaces:
-        commands += route_commands(item)
-    commands += [f"rule add {rule_words(rule)}" for rule in plan.rules()]
-    netns.ip([*commands, *more])
+    netns.ip(device_commands(plan))
+    for version in (4, 6):
+        commands = [
+            words
+            for item in plan.interfaces
+            for words in route_commands(item, version)
+        ]
+        commands += [
+            f"rule add {rule_words(rule)}"
+            for rule in plan.rules()
+            if rule.src.version == version
+        ]
+        netns.ip(commands, f"-{version}")
+    netns.ip(more)
 
 
 def reset(netns: Netns, plan: Plan) -> None:
@@ -142,6 +169,8 @@ def reset(netns: Netns, plan: Plan) -> None:
             "rule add priority 32767 lookup default",
         ]
     )
+    if plan.has_ipv6():
+        netns.ip(["rule flush", "rule add priority 32766 lookup main"], "-6")
 
 
 def ask(netns: Netns, queries: Sequence[Query]) -> tuple[Answer, ...]:
@@ -155,9 +184,13 @@ def ask(netns: Netns, queries: Sequence[Query]) -> tuple[Answer, ...]:
 def route_get(
     netns: Netns, queries: Sequence[Query]
 ) -> tuple[dict[str, Any], ...]:
-    """Return what `ip -N -j route get` prints; one process for all of them."""
+    """Return what `ip -N -j route get` prints; one process for all of them.
+
+    All of them are of one family.
+    """
     lines = "".join(f"{query.words()}\n" for query in queries)
-    text = netns.run(["ip", "-N", "-4", "-j", "-batch", "-"], lines)
+    family = f"-{queries[0].to.version}"
+    text = netns.run(["ip", "-N", family, "-j", "-batch", "-"], lines)
     found = tuple(_decode(text))
     assert len(found) == len(queries), (len(found), len(queries))
     for query, item in zip(queries, found, strict=True):
@@ -176,11 +209,13 @@ def _decode(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _answer(item: dict[str, Any]) -> Answer:
+    # For a bound packet `from` is repeated, in place of `prefsrc` or, with
+    # IPv6, beside it.
+    bound = item.get("from", "::")
     return Answer(
         dev=item.get("dev"),
         gateway=item.get("gateway"),
-        # For a bound packet `from` is repeated in place of `prefsrc`.
-        source=item.get("prefsrc") or item.get("from"),
+        source=item.get("prefsrc") if bound == "::" else bound,
     )
 
 

@@ -19,6 +19,7 @@ from cc_multihome.explain.ask import differences, parse_route_get
 from cc_multihome.explain.lookup import Way, explain
 from cc_multihome.model import Plan
 from tests.lab.netns import Netns
+from tests.netns.embedded import embed_eni, embed_query
 from tests.netns.namespace import Query, install, reset, route_get
 from tests.netns.test_sources_equivalence import (
     OUTSIDE,
@@ -66,8 +67,9 @@ def wrong(plan: Plan, queries: Sequence[Query], ways: list[Way]) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("version", [4, 6])
 def test_the_plans_answer_is_the_kernels(
-    new_netns: Callable[[], Netns],
+    new_netns: Callable[[], Netns], version: int
 ) -> None:
     """For more than a thousand random packets."""
     seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(10**9))
@@ -78,6 +80,9 @@ def test_the_plans_answer_is_the_kernels(
         enis = random_enis(chance)
         case = make_case(enis, chance.randrange(len(enis)))
         queries = [random_query(chance, case) for _ in range(QUERIES)]
+        if version == 6:
+            case = make_case(tuple(map(embed_eni, enis)), case.default)
+            queries = [*map(embed_query, queries)]
         install(netns, case.compiled)
         ways = kernel_ways(netns, queries)
         reset(netns, case.compiled)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled policy routes as one rule for each destination would.
 
+Each family is asked the same.
+
 The same ENIs stand in two namespaces. One has the plan: destinations are
 routes of one table behind one rule. The other has what the seed writes by
 hand: a rule for each destination, the longest prefix first, which looks into
@@ -28,6 +30,7 @@ import pytest
 from cc_multihome.model import Eni, Instance, Network, Plan
 from cc_multihome.numbers import POLICY_TABLE
 from tests.lab.netns import Netns
+from tests.netns.embedded import embed_eni, embed_network, embed_query
 from tests.netns.namespace import Answer, Query, ask, install, reset
 from tests.unit.builders import eni, instance, plan_for
 
@@ -72,6 +75,14 @@ class Case:
                 "resolver": "keep",
             },
             self.host,
+        )
+
+    def embedded(self) -> Case:
+        """Return the same in IPv6."""
+        return Case(
+            instance(*map(embed_eni, self.host.enis)),
+            self.default,
+            tuple((embed_network(to), via) for to, via in self.policy),
         )
 
     def naive_rules(self) -> Iterator[str]:
@@ -183,7 +194,8 @@ def answers(
     netns: Netns, plan: Plan, more: list[str], queries: list[Query]
 ) -> tuple[Answer, ...]:
     """Put a plan in, ask, and take it out again."""
-    install(netns, plan, more)
+    install(netns, plan)
+    netns.ip(more, f"-{queries[0].to.version}")
     found = ask(netns, queries)
     reset(netns, plan)
     return found
@@ -193,7 +205,8 @@ def explain(case: Case, seed: int, number: int) -> str:
     """Say how to see it again."""
     enis = "; ".join(
         f"{name_of(each.device_number)}"
-        f" {', '.join(map(str, each.local_ipv4s))} in {each.subnet_ipv4s[0]}"
+        f" {', '.join(map(str, (*each.local_ipv4s, *each.ipv6s)))}"
+        f" in {[*map(str, (*each.subnet_ipv4s, *each.subnet_ipv6s))]}"
         for each in case.host.enis
     )
     policy = ", ".join(f"{to} via {name_of(via)}" for to, via in case.policy)
@@ -203,8 +216,9 @@ def explain(case: Case, seed: int, number: int) -> str:
     )
 
 
+@pytest.mark.parametrize("version", [4, 6])
 def test_the_kernel_routes_the_same_by_one_table_as_by_a_rule_each(
-    new_netns: Callable[[], Netns],
+    new_netns: Callable[[], Netns], version: int
 ) -> None:
     """Device, gateway and source of thousands of random packets."""
     seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(10**9))
@@ -217,6 +231,9 @@ def test_the_kernel_routes_the_same_by_one_table_as_by_a_rule_each(
             break
         case = random_case(chance)
         queries = [random_query(chance, case) for _ in range(QUERIES)]
+        if version == 6:
+            case = case.embedded()
+            queries = [*map(embed_query, queries)]
         one = answers(compiled, case.plan(with_policy=True), [], queries)
         plain = case.plan(with_policy=False)
         two = answers(naive, plain, [*case.naive_rules()], queries)

@@ -9,6 +9,8 @@ and each delegated prefix. Both are asked where they would send packets:
 - of a container that has an address of a delegated prefix, forwarded,
 - of a neighbour in an ENI's subnet, forwarded: the host is its router.
 
+Each family is asked the same.
+
 Not asked: the host's own packets with a source that it does not have. Only a
 transparent proxy could send them, and EC2's source check would drop them.
 """
@@ -20,14 +22,21 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
-from typing import TypeVar
+from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
+from typing import Any, TypeVar
 
 import pytest
 
-from cc_multihome.model import Eni, Plan, RoutingPolicyRule
+from cc_multihome.model import Address, Eni, Plan, RoutingPolicyRule
 from cc_multihome.numbers import from_priority
 from tests.lab.netns import Netns
+from tests.netns import embedded
+from tests.netns.embedded import (
+    embed_address,
+    embed_eni,
+    embed_network,
+    embed_query,
+)
 from tests.netns.namespace import (
     Answer,
     Query,
@@ -47,7 +56,7 @@ CASES = 30
 QUERIES = 150
 TIME_LIMIT_S = 50.0
 CONTAINERS = "containers"
-BRIDGE = "172.17.0.1/16"
+BRIDGE = ip_interface("172.17.0.1/16")
 POLICY = IPv4Network("198.51.100.0/24")
 OUTSIDE = (
     IPv4Address("203.0.113.9"),
@@ -58,6 +67,7 @@ FORWARDING = (
     "net.ipv4.ip_forward=1",
     "net.ipv4.conf.all.rp_filter=0",
     "net.ipv4.conf.default.rp_filter=0",
+    *embedded.FORWARDING,
 )
 
 
@@ -66,13 +76,14 @@ class Case:
     """A host, compiled and with a rule each."""
 
     enis: tuple[Eni, ...]
+    default: int
     compiled: Plan
     naive: Plan
 
 
 def make_case(enis: tuple[Eni, ...], default: int) -> Case:
     """Plan it; `naive` differs in its rules on source address alone."""
-    key = {
+    key: dict[str, Any] = {
         "interfaces": {
             f"eni{it.device_number}": {"device_number": it.device_number}
             for it in enis
@@ -81,12 +92,14 @@ def make_case(enis: tuple[Eni, ...], default: int) -> Case:
         "policy": [{"to": str(POLICY), "via": "eni0"}],
         "resolver": "keep",
     }
+    if enis[0].ipv6s:
+        key["policy"] = [{"to": str(embed_network(POLICY)), "via": "eni0"}]
     plan = plan_for(key, instance(*enis))
     interfaces = tuple(
         replace(item, rules=_rule_each(item.rules, found, item.table))
         for item, found in zip(plan.interfaces, enis, strict=True)
     )
-    return Case(enis, plan, replace(plan, interfaces=interfaces))
+    return Case(enis, default, plan, replace(plan, interfaces=interfaces))
 
 
 def _rule_each(
@@ -94,7 +107,12 @@ def _rule_each(
 ) -> tuple[RoutingPolicyRule, ...]:
     priority = from_priority(found.network_card, found.device_number)
     shared = [rule for rule in rules if rule.priority != priority]
-    sources = (*map(IPv4Network, found.local_ipv4s), *found.ipv4_prefixes)
+    addresses: tuple[Address, ...] = (*found.local_ipv4s, *found.ipv6s)
+    sources = (
+        *(ip_network(it) for it in addresses),
+        *found.ipv4_prefixes,
+        *found.ipv6_prefixes,
+    )
     each = [RoutingPolicyRule(priority, table, net) for net in sources]
     return (*shared, *each)
 
@@ -164,6 +182,7 @@ def answers(
     bridge = (
         *veth_commands(CONTAINERS),
         f"address add {BRIDGE} dev {CONTAINERS}",
+        f"address add {embed_address(BRIDGE.ip)}/112 dev {CONTAINERS} nodad",
     )
     install(netns, plan, bridge)
     found = ask(netns, queries)
@@ -186,8 +205,9 @@ def widened(plan: Plan) -> Plan:
     )
 
 
+@pytest.mark.parametrize("version", [4, 6])
 def test_the_kernel_routes_the_same_by_few_rules_as_by_a_rule_each(
-    new_netns: Callable[[], Netns],
+    new_netns: Callable[[], Netns], version: int
 ) -> None:
     """Device, gateway and source of thousands of random packets."""
     seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(10**9))
@@ -202,6 +222,9 @@ def test_the_kernel_routes_the_same_by_few_rules_as_by_a_rule_each(
         enis = random_enis(chance)
         case = make_case(enis, chance.randrange(len(enis)))
         queries = [random_query(chance, case) for _ in range(QUERIES)]
+        if version == 6:
+            case = make_case(tuple(map(embed_eni, enis)), case.default)
+            queries = [*map(embed_query, queries)]
         compiled = answers(one, case.compiled, queries)
         naive = answers(two, case.naive, queries)
         differing = [

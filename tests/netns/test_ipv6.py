@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""IPv6 of a plan in a real kernel: order of rules, sources, neighbours.
+
+private 2001:db8:0:10::5 (::3)    public 2001:db8:0:11::5    docker0
+router fe80::...                  router fe80::...           fd00:d0c::1/64
+   (table 31000)                     (table 31001, main's default)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from cc_multihome.apply.diff import mismatches
+from cc_multihome.model import Plan, RoutingPolicyRule
+from cc_multihome.numbers import PRIORITY_MAIN_SPECIFIC, PRIORITY_POLICY
+from tests.lab.netns import Netns
+from tests.netns.namespace import (
+    ROUTER,
+    Answer,
+    Query,
+    ask,
+    install,
+    read_inside,
+    veth_commands,
+)
+from tests.unit.builders import eni, instance, plan_for, with_ipv6
+
+pytestmark = pytest.mark.netns
+
+# The kernel would choose the second for the destination: more bits are equal.
+PRIVATE, SECOND = "2001:db8:0:10::5", "2001:db8:0:10:8000::3"
+PUBLIC = "2001:db8:0:11::5"
+NEIGHBOUR = "2001:db8:0:10:8000::1"
+NAMED, ELSEWHERE = "2001:db8:ffff::14", "2001:db8:eeee::1"
+CONTAINER = "fd00:d0c::2"
+DOCKER = (
+    *veth_commands("docker0"),
+    "address add fd00:d0c::1/64 dev docker0 nodad",
+)
+
+
+def dual_plan() -> Plan:
+    """Two ENIs, both with both families."""
+    key = {
+        "interfaces": {
+            "private": {"device_number": 0},
+            "public": {"device_number": 1},
+        },
+        "default": "public",
+        "policy": [{"to": [NAMED, "2001:db8:aaaa::/48"], "via": "private"}],
+        "resolver": "keep",
+    }
+    enis = (
+        with_ipv6(eni(0), PRIVATE, SECOND, subnet="2001:db8:0:10::/64"),
+        with_ipv6(eni(1), PUBLIC, subnet="2001:db8:0:11::/64"),
+    )
+    return plan_for(key, instance(*enis))
+
+
+def changed(
+    plan: Plan,
+    change: Callable[[RoutingPolicyRule], RoutingPolicyRule | None],
+) -> Plan:
+    """Change each rule, or leave it out."""
+    interfaces = []
+    for item in plan.interfaces:
+        rules = (change(rule) for rule in item.rules)
+        kept = tuple(rule for rule in rules if rule is not None)
+        interfaces.append(replace(item, rules=kept))
+    return replace(plan, interfaces=tuple(interfaces))
+
+
+def answer(netns: Netns, to: str, source: str | None = None) -> Answer:
+    """Ask where a packet goes."""
+    bound = ip_address(source) if source else None
+    return ask(netns, [Query(ip_address(to), bound)])[0]
+
+
+@pytest.fixture
+def host(new_netns: Callable[[], Netns]) -> Netns:
+    """A namespace in which IPv6 is on."""
+    return new_netns()
+
+
+@pytest.mark.parametrize(
+    ("to", "source", "expected"),
+    [
+        pytest.param(
+            NAMED, None, Answer("private", ROUTER, PRIVATE), id="named"
+        ),
+        pytest.param(
+            ELSEWHERE, None, Answer("public", ROUTER, PUBLIC), id="default"
+        ),
+        pytest.param(
+            NAMED, PUBLIC, Answer("public", ROUTER, PUBLIC), id="bound"
+        ),
+        pytest.param(
+            ELSEWHERE,
+            SECOND,
+            Answer("private", ROUTER, SECOND),
+            id="bound to the second address",
+        ),
+        pytest.param(
+            NEIGHBOUR,
+            None,
+            Answer("private", None, PRIVATE),
+            id="the first address is the source",
+        ),
+        pytest.param(
+            PUBLIC.replace("::5", "::9"),
+            PRIVATE,
+            Answer("private", ROUTER, PRIVATE),
+            id="a neighbour of the other ENI",
+        ),
+        pytest.param(
+            CONTAINER,
+            PRIVATE,
+            Answer("docker0", None, PRIVATE),
+            id="a container of this host",
+        ),
+    ],
+)
+def test_each_packet_leaves_by_its_eni(
+    host: Netns, to: str, source: str | None, expected: Answer
+) -> None:
+    """As IPv4 does."""
+    install(host, dual_plan(), DOCKER)
+    assert answer(host, to, source) == expected
+
+
+def test_without_rule_a_the_reply_to_a_container_is_lost(host: Netns) -> None:
+    """Negative twin: the VPC's router gets it."""
+    plan = changed(
+        dual_plan(),
+        lambda rule: None if rule.priority == PRIORITY_MAIN_SPECIFIC else rule,
+    )
+    install(host, plan, DOCKER)
+    found = answer(host, CONTAINER, PRIVATE)
+    assert found == Answer("private", ROUTER, PRIVATE)
+
+
+def test_to_rules_before_from_rules_send_bound_traffic_out_wrongly(
+    host: Netns,
+) -> None:
+    """Negative twin: the policy would win over the source."""
+    first = PRIORITY_MAIN_SPECIFIC + 1
+    plan = changed(
+        dual_plan(),
+        lambda rule: (
+            replace(rule, priority=first)
+            if rule.priority == PRIORITY_POLICY
+            else rule
+        ),
+    )
+    install(host, plan)
+    assert answer(host, NAMED, PUBLIC).dev == "private"
+
+
+def test_an_address_that_is_not_deprecated_may_become_the_source(
+    host: Netns,
+) -> None:
+    """Negative twin: RFC 6724, rule 8, by the bits that are equal."""
+    install(host, dual_plan())
+    change = f"address change {SECOND}/128 dev private preferred_lft forever"
+    host.ip([f"{change} valid_lft forever"], "-6")
+    assert answer(host, NEIGHBOUR).source == SECOND
+
+
+def test_a_link_local_neighbour_is_on_the_link_for_bound_traffic(
+    host: Netns,
+) -> None:
+    """Or the router would get what is for it."""
+    install(host, dual_plan())
+    words = ["-N", "-6", "-j", "route", "get", "fe80::77", "from"]
+    asked = ["ip", *words, PRIVATE, "oif", "private"]
+    (found,) = json.loads(host.run(asked))
+    assert "gateway" not in found
+    host.ip(["route del fe80::/64 dev private table 31000"], "-6")
+    (found,) = json.loads(host.run(asked))
+    assert found["gateway"] == ROUTER
+
+
+def test_the_plan_reads_back_without_a_mismatch(host: Netns) -> None:
+    """Addresses, routes, rules of both families and the kernel's own."""
+    plan = dual_plan()
+    install(host, plan)
+    assert mismatches(plan, read_inside(host)) == ()
+    host.ip(["rule del priority 32766"], "-6")
+    host.ip(["route del default table 31001"], "-6")
+    assert mismatches(plan, read_inside(host)) == (
+        "route ::/0 via _ipv6ra dev public table 31001 is missing",
+        "rule 32766: from ::/0 lookup 254 is missing",
+    )
+
+
+def test_an_address_in_doubt_is_missing(host: Netns) -> None:
+    """Duplicate address detection takes a second, or says no."""
+    plan = dual_plan()
+    install(host, plan)
+    host.run(["sysctl", "-qw", "net.ipv6.conf.public.dad_transmits=60"])
+    host.ip(
+        [
+            f"address del {PUBLIC}/128 dev public",
+            f"address add {PUBLIC}/128 dev public",
+        ],
+        "-6",
+    )
+    assert mismatches(plan, read_inside(host)) == (
+        f"address {PUBLIC}/128 on public is missing",
+    )
