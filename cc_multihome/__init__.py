@@ -8,12 +8,15 @@ stage down. So it imports next to nothing, and the rest inside `handle`.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from cc_multihome.version import __version__
 
 # The value of cloudinit.settings.PER_ALWAYS, in every release.
 PER_ALWAYS = "always"
+# That of cc_multihome.state, which is not worth its import without the key.
+STATE = "/var/lib/multihome"
 
 meta: dict[str, Any] = {
     "id": "cc_multihome",
@@ -25,7 +28,8 @@ meta: dict[str, Any] = {
     ),
     "distros": ["debian", "ubuntu"],
     "frequency": PER_ALWAYS,
-    "activate_by_schema_keys": ["multihome"],
+    # Called without the key, too: an image may hold what was another's.
+    "activate_by_schema_keys": [],
     "examples": [],
 }
 
@@ -48,6 +52,10 @@ def handle(
     log = logging.getLogger(__name__)
     if "multihome" not in cfg:
         log.debug("Skipping module named %s, no 'multihome' key", name)
+        if os.path.isdir(STATE):
+            from cc_multihome.inherited import on_boot_without_key
+
+            on_boot_without_key()
         return
     from cc_multihome.triggers import on_boot
 

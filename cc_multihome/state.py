@@ -21,6 +21,8 @@ LOG = logging.getLogger(__name__)
 STATE = Path("/var/lib/multihome")
 RUN = Path("/run/multihome")
 
+# Whose all of it is: cloud-init's id of the instance.
+OWNER = "instance.json"
 # The key as cloud-init gave it, for runs that cloud-init has no part in.
 KEY = "key.json"
 # The key and the metadata of the last plan that was applied and proved.

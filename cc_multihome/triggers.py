@@ -23,6 +23,7 @@ from cc_multihome.errors import (
     MultihomeError,
     RefusedError,
 )
+from cc_multihome.inherited import begin_boot
 from cc_multihome.model import Instance
 from cc_multihome.pipeline import Result, configure, read_key
 from cc_multihome.plan.choose import has_address
@@ -44,6 +45,7 @@ def on_boot(key: object) -> Result:
             not answer, or a drop-in is broken, what was kept is in force
             again if this is its host.
     """
+    begin_boot()
     # JSON takes text alone as a key; parse() calls anything else a mistake.
     state.save(state.KEY, plain(key))
     state.set_active("boot")

@@ -86,13 +86,30 @@ def _source(rule: dict[str, Any]) -> str:
 
 @contextmanager
 def booted(
-    run: Run, image: Image, intent: Intent, user_data: str, *, label: str
+    run: Run,
+    image: Image,
+    intent: Intent,
+    user_data: str,
+    *,
+    label: str,
+    disk: Path | None = None,
 ) -> Iterator[LabInstance]:
-    """Boot an instance with that user-data; stop it at the end."""
+    """Boot an instance with that user-data; stop it at the end.
+
+    Args:
+        disk: see Vm.
+    """
     say(f"{label}: the VPC comes up")
     with (
         Vpc(run, intent.shape, user_data=user_data, label=f"{label}-") as vpc,
-        Vm(run, image, intent.shape, netns=vpc.hyp.name, name=label) as vm,
+        Vm(
+            run,
+            image,
+            intent.shape,
+            netns=vpc.hyp.name,
+            name=label,
+            disk=disk,
+        ) as vm,
     ):
         instance = LabInstance(vpc, vm, vm.wait_booted())
         # Kept with the run's other logs, for whom a test fails.

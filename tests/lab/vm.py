@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from cc_multihome.run import run as run_command
@@ -45,6 +46,7 @@ BOOT_TIMEOUT_S = 420.0
 RESTORE_TIMEOUT_S = 60.0
 # The guest lets go of a PCI device when its ACPI handler comes to it.
 UNPLUG_TIMEOUT_S = 30.0
+POWER_OFF_TIMEOUT_S = 120.0
 
 
 class Vm:
@@ -52,6 +54,10 @@ class Vm:
 
     Its ENIs are taps `tap-<name>` in the namespace `netns`, which must exist
     before it starts or before they are plugged.
+
+    Args:
+        disk: of another VM of this image, made by copy_disk(), to begin
+            with; the image's own when None. It is not written to.
 
     Attributes:
         agent: commands in the guest; see also run().
@@ -71,9 +77,11 @@ class Vm:
         accelerator: str | None = None,
         append: str = "",
         memory_mib: int = 1024,
+        disk: Path | None = None,
     ) -> None:
         require_host(VM_TOOLS)
         self._image = image
+        self._baked = disk
         self._shape = shape
         self._name = name
         self._slots = assign_slots(shape.enis)
@@ -109,10 +117,12 @@ class Vm:
         """Boot on a fresh disk; what an earlier boot wrote is gone."""
         self.stop()
         self.dir.mkdir(exist_ok=True)
-        backing = str(self._image.disk)
+        kind, backing = "raw", self._image.disk
+        if self._baked is not None:
+            kind, backing = "qcow2", self._baked
         run_command(
-            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
-             "-b", backing, str(self.dir / DISK)]
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind,
+             "-b", str(backing), str(self.dir / DISK)]
         )  # fmt: skip
         self._snapshots.clear()
         self.enis = tuple(nic.eni for nic in self._machine.nics)
@@ -184,6 +194,34 @@ class Vm:
         with self._qemu.explained():
             self.agent.connect(RESTORE_TIMEOUT_S)
         self.run(f"date --set=@{time.time():.3f}")
+
+    def copy_disk(self, target: Path) -> None:
+        """Copy the disk while the guest stands still, as a snapshot does.
+
+        What the guest had not written yet is not there: `sync` it before.
+        """
+        with self._qemu.qmp() as qmp:
+            # QEMU writes out what it keeps of the disk as it stops.
+            qmp.execute("stop")
+            try:
+                disk = str(self.dir / DISK)
+                run_command(["cp", "--sparse=always", disk, str(target)])
+            finally:
+                qmp.execute("cont")
+
+    def power_off(self, *, timeout: float = POWER_OFF_TIMEOUT_S) -> None:
+        """Shut down in good order; the disk stays until the next start.
+
+        Raises:
+            LabError: the guest did not end in time.
+        """
+        self.agent.tell("guest-shutdown", mode="powerdown")
+        deadline = time.monotonic() + timeout
+        while self._qemu.is_running():
+            if time.monotonic() > deadline:
+                raise LabError(f"{self._name} did not power off")
+            time.sleep(0.2)
+        self.stop()
 
     def plug(self, eni: LabEni | str) -> None:
         """Attach an ENI; its tap must exist already.

@@ -7,12 +7,13 @@ import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cc_multihome
-from cc_multihome import handle, meta, triggers
+from cc_multihome import handle, inherited, meta, state, triggers
 from cc_multihome.errors import ConfigError
 from tests.lab.host import REPO
 
@@ -86,6 +87,27 @@ def test_without_the_key_nothing_is_done(configured: list[object]) -> None:
     assert configured == []
 
 
+def test_without_the_key_what_was_kept_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is of a key that is gone, or of another instance."""
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        inherited, "on_boot_without_key", lambda: asked.append(True)
+    )
+    monkeypatch.setattr(cc_multihome, "STATE", str(tmp_path / "none"))
+    handle("multihome", {}, None, None, [])
+    assert asked == []
+    monkeypatch.setattr(cc_multihome, "STATE", str(tmp_path))
+    handle("multihome", {}, None, None, [])
+    assert asked == [True]
+
+
+def test_the_folder_of_what_is_kept_is_named_once() -> None:
+    """The door names it itself, to import nothing."""
+    assert str(state.STATE) == cc_multihome.STATE
+
+
 def test_an_error_goes_on_to_cloud_init(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -102,7 +124,7 @@ def test_an_error_goes_on_to_cloud_init(
 def test_meta_says_when_and_where_it_runs() -> None:
     """The values that cloud-init checks them against."""
     assert meta["frequency"] == "always"
-    assert meta["activate_by_schema_keys"] == ["multihome"]
+    assert meta["activate_by_schema_keys"] == []
     assert set(meta["distros"]) == {"debian", "ubuntu"}
     assert meta["id"] == "cc_multihome"
     assert cc_multihome.__version__

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cc_multihome import state, triggers
+from cc_multihome import inherited, state, triggers
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.errors import (
@@ -44,6 +44,8 @@ class World:
         self.now = 0.0
         patch.setattr(state, "STATE", folder / "var")
         patch.setattr(state, "RUN", folder / "run")
+        (folder / "instance-id").write_text(f"{instance().instance_id}\n")
+        patch.setattr(inherited, "INSTANCE_ID", folder / "instance-id")
         patch.setattr(triggers, "configure", self.configure)
         patch.setattr(triggers, "read_instance", self.read_instance)
         patch.setattr(triggers, "read_links", self.read_links)
@@ -66,6 +68,10 @@ class World:
         """Read the devices."""
         return HostLinks(self.links, frozenset())
 
+    def drop(self) -> None:
+        """Forget what was kept."""
+        state.forget(state.KEPT, state.OWNER)
+
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
@@ -76,6 +82,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """The seed's instance, where the key is in force."""
     made = World(monkeypatch, tmp_path)
     state.save(state.KEY, SEED_KEY)
+    state.save(state.OWNER, instance().instance_id)
     state.set_active("boot")
     return made
 
@@ -96,6 +103,20 @@ def test_cloud_inits_key_is_remembered_and_in_force(world: World) -> None:
     assert state.load(state.KEY) == {"default": "public"}
     assert state.active() == "boot"
     assert [run["trigger"] for run in world.runs] == ["boot"]
+
+
+def test_what_another_instance_left_is_dropped_before_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk came with an image of it."""
+    state.save(state.OWNER, "i-0eeeeeeeeeeeeeeee")
+    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    monkeypatch.setattr(inherited, "drop_everything", world.drop)
+    world.errors = [ImdsError("no answer")]
+    with pytest.raises(ImdsError):
+        on_boot(SEED_KEY)
+    assert [run["trigger"] for run in world.runs] == ["boot"]
+    assert state.load(state.OWNER) == instance().instance_id
 
 
 def test_without_metadata_what_was_kept_is_in_force(world: World) -> None:

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk of an instance that ran the module, started as another one.
+
+One instance is booted and its disk copied twice: as it runs (an image made
+without a word to the instance), and after `cloud-init clean` and a shutdown.
+Each test starts one of the copies as another instance, or as the same one
+with another number of ENIs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.lab import user_data
+from tests.lab.boot import Boot
+from tests.lab.cleanup import Run
+from tests.lab.expected import BUILT_IN, planned_rules
+from tests.lab.image import Image, with_package
+from tests.lab.instance import LabInstance, booted
+from tests.lab.shape import SEED, THIRD, THIRD_SUBNET
+from tests.lab.shapes import COLLECTOR
+from tests.lab.user_data import SEED_INTENT, Intent
+from tests.vm.state import assert_flows
+
+KEY = user_data.multihome(SEED_INTENT)
+NO_KEY = user_data.cloud_config({"timezone": "Etc/UTC"})
+ONE_MORE = replace(
+    SEED_INTENT,
+    shape=replace(
+        SEED,
+        subnets=(*SEED.subnets, THIRD_SUBNET),
+        enis=(*SEED.enis, THIRD),
+    ),
+    # Nobody names it: the kernel's name and a derived table.
+    tables={**SEED_INTENT.tables, "third": 31002},
+)
+ONE_FEWER = Intent(
+    shape=replace(SEED, enis=SEED.enis[:1]),
+    tables={"private": 10},
+    default="private",
+    policy={},
+    unnamed=SEED_INTENT.unnamed,
+)
+# cloud-init itself leaves its logs and its folder of the old instance.
+SEARCHED = "/etc /run /var/lib /usr/lib/systemd /usr/lib/udev"
+OF_CLOUD_INIT = ("/var/lib/cloud/", "/run/cloud-init/")
+STATE = "/var/lib/multihome"
+TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
+
+
+@dataclass(frozen=True)
+class Disks:
+    """The copies.
+
+    Attributes:
+        running: of the running instance, nothing cleaned.
+        cleaned: after `cloud-init clean` and a shutdown.
+    """
+
+    run: Run
+    image: Image
+    running: Path
+    cleaned: Path
+
+    def start(
+        self, disk: Path, intent: Intent, data: str, label: str
+    ) -> AbstractContextManager[LabInstance]:
+        """Boot an instance on one of the copies."""
+        return booted(
+            self.run, self.image, intent, data, label=label, disk=disk
+        )
+
+
+@pytest.fixture(scope="module")
+def disks(lab_run: Run, deb: Path) -> Iterator[Disks]:
+    """Boot the seed's instance with its key, and copy its disk."""
+    image = with_package("trixie", deb)
+    made = Disks(
+        lab_run, image, lab_run.dir / "running", lab_run.dir / "cleaned"
+    )
+    with booted(lab_run, image, SEED_INTENT, KEY, label="old") as old:
+        assert_done(old.boot)
+        # What a rollback and a failure keep is of that instance, too.
+        old.vm.run(
+            f"cd {STATE} && cp kept.json previous.json && "
+            """echo '{"input": "1", "time": "then", "error": "0a:93"}'"""
+            " >failed.json; sync"
+        )
+        old.vm.copy_disk(made.running)
+        old.vm.run("cloud-init clean --logs")
+        # Minutes may pass until the image is made: the timer comes.
+        old.vm.run("systemctl start multihome-refresh.service")
+        old.vm.power_off()
+        (old.vm.dir / "disk.qcow2").rename(made.cleaned)
+    yield made
+    made.running.unlink()
+    made.cleaned.unlink()
+
+
+def assert_done(boot: Boot) -> None:
+    """cloud-init and every unit are content."""
+    assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+
+
+def assert_nothing_of_the_seed(instance: LabInstance) -> None:
+    """No address, MAC, id or name of the old instance in any file."""
+    words = [SEED.instance_id, SEED.domain, *SEED_INTENT.policy]
+    words += [eni.mac for eni in SEED.enis]
+    words += [eni.eni_id for eni in SEED.enis]
+    words += [address for eni in SEED.enis for address in eni.ipv4s]
+    options = " ".join(f"-e {word}" for word in words)
+    found = instance.vm.run(
+        f"grep -rIlF {options} {SEARCHED}", check=False, timeout=180
+    ).out.splitlines()
+    assert [] == [path for path in found if not path.startswith(OF_CLOUD_INIT)]
+    names = instance.vm.run("cat /etc/iproute2/rt_tables.d/*; ip -br link")
+    for name in SEED_INTENT.tables:
+        assert name not in names.out
+
+
+@pytest.mark.parametrize("kind", ["running", "cleaned"])
+def test_another_instance_comes_up_as_its_own_key_says(
+    disks: Disks, kind: str
+) -> None:
+    """Other id, MACs, subnets, one ENI more, other names and tables."""
+    disk: Path = getattr(disks, kind)
+    data = user_data.multihome(COLLECTOR)
+    with disks.start(disk, COLLECTOR, data, f"of-{kind}") as new:
+        assert_done(new.boot)
+        assert planned_rules(COLLECTOR) == sorted(new.priorities())
+        assert_flows(new, COLLECTOR)
+        assert_nothing_of_the_seed(new)
+        # There is no plan before the first one to go back to.
+        said = new.vm.run(
+            f"ls {STATE}; multihome rollback; multihome status", check=False
+        )
+        assert "previous.json" not in said.out
+        assert "failed.json" not in said.out
+        assert BUILT_IN == [
+            rule for rule in new.priorities() if rule in BUILT_IN
+        ]
+        assert "active" == resolved(new)
+
+
+def test_another_instance_without_a_key_is_stock(disks: Disks) -> None:
+    """From the uncleaned disk: the former resolver, no state, no name."""
+    with disks.start(
+        disks.running, COLLECTOR, NO_KEY, "of-running-stock"
+    ) as new:
+        assert_done(new.boot)
+        assert_nothing_of_the_seed(new)
+        left = new.vm.run(f"ls -d {STATE} {TABLES}", check=False)
+        assert "" == left.out
+        assert "active" == resolved(new)
+        link = new.vm.run("readlink /etc/resolv.conf").out.strip()
+        assert "../run/systemd/resolve/stub-resolv.conf" == link
+        new.vm.run("getent ahostsv4 instance-data")
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [
+        pytest.param(ONE_MORE, id="one-more"),
+        pytest.param(ONE_FEWER, id="one-fewer"),
+    ],
+)
+def test_the_same_instance_with_another_number_of_enis(
+    disks: Disks, intent: Intent
+) -> None:
+    """Attached or detached while it was stopped."""
+    named = [name for name in intent.tables if name in SEED_INTENT.tables]
+    tables = {name: SEED_INTENT.tables[name] for name in named}
+    data = user_data.multihome(replace(intent, tables=tables))
+    label = f"same-{len(intent.tables)}"
+    with disks.start(disks.running, intent, data, label) as same:
+        assert_done(same.boot)
+        assert planned_rules(intent) == sorted(same.priorities())
+        assert_flows(same, intent)
+
+
+def resolved(instance: LabInstance) -> str:
+    """Return the state of systemd-resolved."""
+    return instance.vm.run(
+        "systemctl is-active systemd-resolved", check=False
+    ).out.strip()
