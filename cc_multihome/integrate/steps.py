@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tie the module into the cloud-init that is installed, or untie it.
 
-Three parts, each of which can be done again and undone: the list of modules
-(integrate_modules.py), the schema of user-data (integrate_schema.py), and what
-`cloud-init clean` has to remove. The .deb's maintainer scripts call this, and
-so does a person after `pip install`.
+Four parts, each of which can be done again and undone: the list of modules
+(modules.py), the schema of user-data (schema.py), what `cloud-init clean` has
+to remove, and the units of systemd (units.py). The .deb's maintainer scripts
+call this, and so does a person after `pip install`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from cc_multihome.errors import CommandError, IntegrationError
-from cc_multihome.files import HEADER, File, differs, read_text, write
+from cc_multihome.files import File, differs, read_text, write
 from cc_multihome.integrate import schema as integrate_schema
+from cc_multihome.integrate import units
+from cc_multihome.integrate.finding import (
+    Action,
+    Finding,
+    Part,
+    remove_file,
+)
 from cc_multihome.integrate.modules import (
     AFTER,
     KEY,
@@ -29,38 +35,6 @@ from cc_multihome.integrate.trial import try_import
 MAIN_CONFIG = "etc/cloud/cloud.cfg"
 CLEAN_SCRIPT = "etc/cloud/clean.d/50-multihome"
 CLEAN_SOURCE = "cloud_clean.sh"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found about one part, and done about it.
-
-    Attributes:
-        part: the name of the part.
-        state: "right", "changed" (it is right now) or "wrong".
-        message: one sentence for a person.
-    """
-
-    part: str
-    state: str
-    message: str
-
-    def as_dict(self) -> dict[str, str]:
-        """Return it for JSON."""
-        return asdict(self)
-
-
-Action = Callable[[Path], Iterator[Finding]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One of the things that tie the module in. Each action takes a root."""
-
-    name: str
-    put: Action
-    check: Action
-    remove: Action
 
 
 def integrate(root: Path) -> tuple[Finding, ...]:
@@ -176,7 +150,7 @@ def _describe(plan: ModuleList) -> str:
 
 
 def _remove_modules(root: Path) -> Iterator[Finding]:
-    yield from _remove_file("module list", root, file_path(root))
+    yield from remove_file("module list", root, file_path(root))
 
 
 def _put_schema(root: Path) -> Iterator[Finding]:
@@ -224,7 +198,8 @@ def _remove_schema(root: Path) -> Iterator[Finding]:
 
 def _clean_script(root: Path) -> File:
     source = Path(__file__).with_name(CLEAN_SOURCE)
-    return File(root / CLEAN_SCRIPT, source.read_text("utf-8"), 0o755)
+    text = f"#!/bin/sh\n{source.read_text('utf-8')}"
+    return File(root / CLEAN_SCRIPT, text, 0o755)
 
 
 def _put_clean_script(root: Path) -> Iterator[Finding]:
@@ -250,19 +225,7 @@ def _check_clean_script(root: Path) -> Iterator[Finding]:
 
 
 def _remove_clean_script(root: Path) -> Iterator[Finding]:
-    yield from _remove_file("clean script", root, root / CLEAN_SCRIPT)
-
-
-def _remove_file(part: str, root: Path, path: Path) -> Iterator[Finding]:
-    text = read_text(path)
-    if text is None:
-        return
-    shown = Path("/") / path.relative_to(root)
-    if HEADER not in text:
-        yield Finding(part, "wrong", f"{shown} is not of this package: left")
-        return
-    path.unlink()
-    yield Finding(part, "changed", f"removed {shown}")
+    yield from remove_file("clean script", root, root / CLEAN_SCRIPT)
 
 
 PARTS = (
@@ -274,4 +237,7 @@ PARTS = (
         _check_clean_script,
         _remove_clean_script,
     ),
+    units.PART,
 )
+
+__all__ = ["CLEAN_SCRIPT", "Finding", "check", "integrate", "remove"]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The module's place in cloud-init's list, schema and clean.d.
 
-dpkg and cloud-init are not asked here: tests/deb does that in the real suites.
+dpkg, systemd and cloud-init are not asked here: tests/vm and debian/tests do
+that in the real suites.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import yaml
 from cc_multihome.cli.main import main
 from cc_multihome.config import schema
 from cc_multihome.errors import CommandError, IntegrationError
+from cc_multihome.files import HEADER
 from cc_multihome.integrate import schema as integrate_schema
 from cc_multihome.integrate import trial as integrate_trial
+from cc_multihome.integrate import units
 from cc_multihome.integrate.modules import (
     FILE_NAME,
     add_module,
@@ -48,9 +51,13 @@ class Dpkg:
     def __init__(self) -> None:
         self.diverted: dict[str, str] = {}
         self.refused = "nothing"
+        self.systemctl: list[str] = []
 
     def run(self, argv: Sequence[str]) -> str:
         """Do what dpkg-divert does, or try the samples out."""
+        if argv[0] == "systemctl":
+            self.systemctl.append(" ".join(argv))
+            return ""
         if argv[0] != "dpkg-divert":
             code = argv[argv.index("-c") + 1]
             if self.refused in code:
@@ -70,7 +77,7 @@ class Dpkg:
 def dpkg(monkeypatch: pytest.MonkeyPatch) -> Dpkg:
     """Replace every program that integrating starts."""
     stand_in = Dpkg()
-    for module in (integrate_schema, integrate_trial):
+    for module in (integrate_schema, integrate_trial, units):
         monkeypatch.setattr(module, "run", stand_in.run)
     return stand_in
 
@@ -493,8 +500,56 @@ def test_check_exits_1_and_prints_json(
         "module list",
         "schema",
         "clean script",
+        "units",
     ]
     assert {"wrong"} == {item["state"] for item in findings}
+
+
+def test_without_the_package_the_units_are_put_below_etc(
+    root: Path, dpkg: Dpkg
+) -> None:
+    """All that the .deb has, for systemd and udev, and enabled once."""
+    integrate(root)
+    system = root / "etc/systemd/system"
+    names = {path.name for path in units.SOURCE.iterdir()}
+    put = {path.name for path in system.iterdir() if path.is_file()}
+    assert put == {name for name in names if name.startswith("multihome")}
+    assert (system / units.DROP_IN).read_text().startswith(HEADER)
+    assert (root / "etc/udev/rules.d/75-multihome.rules").exists()
+    enable = f"systemctl --quiet --root {root} enable"
+    assert dpkg.systemctl == [f"{enable} {units.EARLY} {units.TIMER}"]
+    integrate(root)
+    assert len(dpkg.systemctl) == 1
+
+
+def test_with_the_package_nothing_hides_its_units(
+    root: Path, dpkg: Dpkg
+) -> None:
+    """It was installed after `pip install`, whose copies would win."""
+    integrate(root)
+    packaged = root / "usr/lib/systemd/system" / units.EARLY
+    packaged.parent.mkdir(parents=True)
+    packaged.touch()
+    assert "wrong" in states(check(root))
+    integrate(root)
+    left = (root / "etc/systemd").rglob("*.*")
+    assert [path for path in left if path.is_file()] == []
+    assert {"right"} == states(check(root))
+
+
+def test_an_administrators_own_unit_stays(root: Path, dpkg: Dpkg) -> None:
+    """With the package it wins; without it nothing is overwritten."""
+    own = root / "etc/systemd/system" / units.TIMER
+    own.parent.mkdir(parents=True)
+    own.write_text("[Timer]\n")
+    assert "wrong" in states(integrate(root))
+    assert {units.TIMER} == {path.name for path in own.parent.iterdir()}
+    packaged = root / "usr/lib/systemd/system" / units.EARLY
+    packaged.parent.mkdir(parents=True)
+    packaged.touch()
+    assert "wrong" not in states(integrate(root))
+    remove(root)
+    assert own.read_text() == "[Timer]\n"
 
 
 def test_the_version_is_that_of_the_changelog(
