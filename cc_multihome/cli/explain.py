@@ -172,11 +172,19 @@ def _text(value: dict[str, Any], style: Style) -> str:
     return "\n".join(lines)
 
 
+def _gateway_text(gateway: str | None) -> str:
+    from cc_multihome.model import LEARNED
+
+    if gateway == LEARNED:
+        return "gateway learned from router advertisements"
+    return "on link" if gateway is None else f"gateway {gateway}"
+
+
 def _way_text(way: dict[str, Any] | None, eni_id: str | None) -> str:
     if way is None:
         return "no route"
     parts = [f"by {way['interface']}" + (f" ({eni_id})" if eni_id else "")]
-    parts.append(f"gateway {way['gateway']}" if way["gateway"] else "on link")
+    parts.append(_gateway_text(way["gateway"]))
     parts.append(f"source address {way['source']}")
     parts.append(f"table {way['table_name']} ({way['table']})")
     return ", ".join(parts)

@@ -20,6 +20,7 @@ from cc_multihome.diagram.content import (
     Table,
     TableRoute,
 )
+from cc_multihome.model import LEARNED
 from cc_multihome.numbers import LOCAL_TABLE
 
 
@@ -178,10 +179,13 @@ def _table(table: Table, most: int) -> Words:
 
 
 def _lines(routes: Sequence[TableRoute]) -> list[Entry]:
-    return [
-        Entry(route.to, f"via {route.via}" if route.via else "on the link")
-        for route in routes
-    ]
+    return [Entry(route.to, _via(route.via)) for route in routes]
+
+
+def _via(gateway: str | None) -> str:
+    if gateway == LEARNED:
+        return "via the learned router"
+    return "on the link" if gateway is None else f"via {gateway}"
 
 
 def _eni(eni: EniView, most: int) -> Words:

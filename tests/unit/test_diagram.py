@@ -24,6 +24,7 @@ from tests.unit.builders import (
     plan,
     plan_for,
     planned,
+    with_ipv6,
 )
 
 EXAMPLE = REPO / "docs/diagram.svg"
@@ -318,3 +319,29 @@ def test_rules_of_one_table_with_two_priorities_name_both() -> None:
     kept = content_of(plan(item)).rules
     assert isinstance(kept[0], Rule)
     assert {"31100", "31200"} <= set(words(drawn(plan(item))))
+
+
+def test_both_families_are_one_picture() -> None:
+    """A rule that both have is drawn once; IPv6 has its learned router."""
+    enis = [with_ipv6(eni(number)) for number in range(2)]
+    found = content_of(plan_for({}, instance(*enis)))
+    shown = [(it.priority, it.selector) for it in found.rules]
+    assert shown == [
+        (0, "from all"),
+        (31000, "from all"),
+        (31100, "from 10.0.0.10"),
+        (31100, "from 2001:db8:0:10::5"),
+        (31101, "from 10.0.1.10"),
+        (31101, "from 2001:db8:0:11::5"),
+        (32766, "from all"),
+    ]
+    seen = words(drawn(plan_for({}, instance(*enis))))
+    assert "via the learned router" in seen
+    assert "2001:db8:0:11::5" in " ".join(seen)
+
+
+def test_the_subnet_of_an_eni_with_ipv6_alone_is_shown() -> None:
+    """Its address has no length to tell it by."""
+    only = with_ipv6(eni(1), local_ipv4s=(), subnet_ipv4s=())
+    found = content_of(plan_for({}, instance(eni(0), only)))
+    assert found.interfaces[1].subnet == "2001:db8:0:11::/64"

@@ -214,3 +214,19 @@ def test_a_learned_gateway_agrees_with_whichever_the_kernel_has() -> None:
     assert differences(plan, Way("ens5", 254, None, source)) == (
         "gateway: the plan says _ipv6ra, the kernel None",
     )
+
+
+def test_a_learned_gateway_is_told_in_words(
+    host: CliHost,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`_ipv6ra` is networkd's word, and that of the JSON."""
+    monkeypatch.setattr(
+        "cc_multihome.cli.explain.require_plan", lambda *_: ipv6_plan()
+    )
+    monkeypatch.setattr("cc_multihome.cli.explain.names_files", lambda _: True)
+    assert 0 == main(["explain", "2001:db8:9::1"])
+    out = capsys.readouterr().out
+    assert "gateway learned from router advertisements" in out
+    assert "_ipv6ra" not in out
