@@ -20,6 +20,7 @@ from cc_multihome.discover.netplan_files import (
     read_netplan_files,
     read_own_overlay,
 )
+from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
 from cc_multihome.files import File
 from cc_multihome.model import Instance, Plan
@@ -96,6 +97,8 @@ def _decide(
     instance = known or _read_instance(parsed)
     if runtime:
         parsed = without_detached(parsed, instance)
+    config = parsed.config
+    assert config is not None
     files = read_netplan_files()
     # This package's own overlay first: it keeps the id that cloud-init's
     # file, or the kernel's name, had when the ENI was first seen.
@@ -106,10 +109,15 @@ def _decide(
     usable = instance if read_has_ipv6() else without_ipv6(instance)
     if usable != instance:
         LOG.warning("this kernel has no IPv6: that of the ENIs is left out")
-    bound = bind_or_raise(parsed, usable, links, taken_names=host.other_names)
-    assert parsed.config is not None
+    bound = bind_or_raise(
+        parsed,
+        usable,
+        links,
+        taken_names=host.other_names,
+        uids=read_uids(pin.name for pin in config.users),
+    )
     plan = build_plan(
-        parsed.config, bound, usable, systemd_version=read_systemd_version()
+        config, bound, usable, systemd_version=read_systemd_version()
     )
     _log_plan(plan)
     rendered = render(plan, files)

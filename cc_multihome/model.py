@@ -131,6 +131,9 @@ class RoutingPolicyRule:
             not what it forwards.
         suppress_prefixlength: ignore routes of this prefix length or less.
         suppress_ifgroup: ignore routes through devices of this group.
+        fwmark: the mark of the packet, of which `fwmask` are the bits that
+            count.
+        uid: the user whose socket sends the packet.
     """
 
     priority: int
@@ -139,6 +142,9 @@ class RoutingPolicyRule:
     suppress_prefixlength: int | None = None
     suppress_ifgroup: int | None = None
     iif: str | None = None
+    fwmark: int | None = None
+    fwmask: int | None = None
+    uid: int | None = None
 
 
 @dataclass(frozen=True)

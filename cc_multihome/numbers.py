@@ -27,10 +27,14 @@ CARD_STRIDE = 100
 
 PRIORITY_MAIN_SPECIFIC = 31000
 PRIORITY_FROM = 31100
+# After an ENI's own addresses: a socket that is bound to one stays with it.
+# Before the policy: who is pinned to an ENI is, wherever the packet goes.
+PRIORITY_USER = 32610
 PRIORITY_POLICY = 32700
-# 1,600 priorities between PRIORITY_FROM and PRIORITY_POLICY: 50 network
-# cards of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
+# 1,500 priorities between PRIORITY_FROM and those of pins: 46 network cards
+# of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
 DEVICES_PER_CARD = 32
+MOST_CARDS = 46
 
 # Metrics of the routes to the IPv6 subnets in main: where ENIs share a subnet
 # the holder of the default route is first. 1024 is what networkd gives routes
@@ -60,11 +64,11 @@ def from_priority(network_card: int, device_number: int) -> int:
     """
     slot = DEVICES_PER_CARD * network_card + device_number
     priority = PRIORITY_FROM + slot
-    if device_number >= DEVICES_PER_CARD or priority >= PRIORITY_POLICY:
+    if device_number >= DEVICES_PER_CARD or network_card >= MOST_CARDS:
         raise LinkError(
             f"no rule priority for device_number {device_number} on"
             f" network_card {network_card}: expected at most"
-            f" {DEVICES_PER_CARD} devices a card and 50 cards"
+            f" {DEVICES_PER_CARD} devices a card and {MOST_CARDS} cards"
         )
     return priority
 

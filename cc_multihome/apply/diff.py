@@ -129,9 +129,22 @@ def describe_route(route: Route, device: str) -> str:
 
 def describe_rule(rule: RoutingPolicyRule) -> str:
     """Write a rule as iproute2 does."""
-    iif = f" iif {rule.iif}" if rule.iif else ""
-    text = f"{rule.priority}: from {rule.src}{iif} lookup {rule.table}"
-    return " ".join((text, *suppressors(rule)))
+    words = (f"{rule.priority}: from {rule.src}", *selectors(rule))
+    lookup = f"lookup {rule.table}"
+    return " ".join((*words, lookup, *suppressors(rule)))
+
+
+def selectors(rule: RoutingPolicyRule) -> tuple[str, ...]:
+    """Write what a rule matches beside the source, as iproute2 does."""
+    words = []
+    if rule.fwmark is not None:
+        mask = f"/{rule.fwmask:#x}" if rule.fwmask is not None else ""
+        words.append(f"fwmark {rule.fwmark:#x}{mask}")
+    if rule.iif is not None:
+        words.append(f"iif {rule.iif}")
+    if rule.uid is not None:
+        words.append(f"uidrange {rule.uid}-{rule.uid}")
+    return tuple(words)
 
 
 def suppressors(rule: RoutingPolicyRule) -> tuple[str, ...]:

@@ -22,9 +22,10 @@ from cc_multihome.config.drop_ins import DROP_INS
 from cc_multihome.decide import Decision, decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import MultihomeError
 from cc_multihome.explain.ask import ask_kernel
-from cc_multihome.explain.lookup import Way
+from cc_multihome.explain.lookup import Sender, Way
 from cc_multihome.files import File, read_text
 from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.plan.from_dict import plan_from_dict
@@ -130,9 +131,16 @@ def kernel() -> Observed:
     return read_kernel()
 
 
-def kernel_way(to: Address, source: Address | None) -> Way | None:
+def kernel_way(
+    to: Address, source: Address | None, sender: Sender
+) -> Way | None:
     """Ask the kernel which way it would send a packet."""
-    return ask_kernel(to, source)
+    return ask_kernel(to, source, sender)
+
+
+def uid_of(name: str) -> int | None:
+    """Return the number of a user of this host, None if there is none."""
+    return read_uids([name]).get(name)
 
 
 def missing(plan: Plan) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from cc_multihome.cli.verb import (
 if TYPE_CHECKING:
     from cc_multihome.cli.style import Style
     from cc_multihome.cli.verb import Verbs
-    from cc_multihome.explain.lookup import Explanation, Way
+    from cc_multihome.explain.lookup import Explanation, Sender, Way
     from cc_multihome.model import Address, Plan
 
 
@@ -47,6 +47,11 @@ def add_explain(verbs: Verbs) -> None:
         metavar="ADDR",
         help="the address of an ENI that the socket is bound to",
     )
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        help="the user whose socket it is; needs this host",
+    )
     add_source(parser)
     add_json(parser)
 
@@ -56,17 +61,19 @@ def run_explain(args: argparse.Namespace) -> int:
     from cc_multihome.explain.ask import differences
     from cc_multihome.explain.lookup import explain
 
+    sender = _sender(args)
     to = _address(args.to, "DEST")
     source = None if args.source is None else _address(args.source, "--from")
     is_offline = names_files(args)
     plan = require_plan(args, "explain")
     _check(plan, to, source)
-    found = explain(plan, to, source)
-    kernel = None if is_offline else _ask(to, source)
+    found = explain(plan, to, source, sender=sender)
+    kernel = None if is_offline else _ask(to, source, sender)
     differ = () if is_offline else differences(found.way, kernel)
     value = {
         "to": str(to),
         "from": None if source is None else str(source),
+        "user": args.user,
         "plan": _as_dict(found, plan),
         "kernel": None if is_offline else {"way": _way_as_dict(kernel)},
         "agree": None if is_offline else not differ,
@@ -91,10 +98,29 @@ def _address(text: str, what: str) -> Address:
         ) from err
 
 
-def _ask(to: Address, source: Address | None) -> Way | None:
+def _sender(args: argparse.Namespace) -> Sender:
+    from cc_multihome.cli import core
+    from cc_multihome.explain.lookup import ANYBODY, Sender
+
+    if args.user is None:
+        return ANYBODY
+    if args.metadata:
+        raise QuestionError(
+            "--user: the users of the instance in --metadata are not known"
+            " here"
+        )
+    uid = core.uid_of(args.user)
+    if uid is None:
+        raise QuestionError(
+            f"--user: found {args.user!r}, expected a user of this host"
+        )
+    return Sender(uid)
+
+
+def _ask(to: Address, source: Address | None, sender: Sender) -> Way | None:
     from cc_multihome.cli import core
 
-    return core.kernel_way(to, source)
+    return core.kernel_way(to, source, sender)
 
 
 def _check(plan: Plan, to: Address, source: Address | None) -> None:
@@ -146,6 +172,7 @@ def _way_as_dict(way: Way | None) -> dict[str, Any] | None:
 def _text(value: dict[str, Any], style: Style) -> str:
     plan, kernel = value["plan"], value["kernel"]
     bound = f" from {value['from']}" if value["from"] else ""
+    bound += f" for user {value['user']}" if value["user"] else ""
     rows = [
         (f"{it['priority']}:", it["rule"], it["result"])
         for it in plan["steps"]

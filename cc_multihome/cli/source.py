@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ STDIN = "-"
 # after it are numbered on.
 FIRST_SLOT = 5
 INVENTED_MTU = 1500
+# Of nobody: beyond those that are given out, below nobody's own.
+FIRST_INVENTED_UID = 60578
 # systemd.network(5) has had all that is rendered since 250.
 INVENTED_SYSTEMD = 257
 # Where the tree is in cloud-init's instance-data.json and in kept.json.
@@ -137,7 +139,12 @@ def offline(raw: object, instance: Instance) -> Sketch | None:
         raise_if(parsed.problems)
     if parsed.config is None or not parsed.config.enabled:
         return None
-    bound = bind_or_raise(parsed, instance, invent_links(instance.enis))
+    bound = bind_or_raise(
+        parsed,
+        instance,
+        invent_links(instance.enis),
+        uids=invent_uids(pin.name for pin in parsed.config.users),
+    )
     plan = build_plan(
         parsed.config, bound, instance, systemd_version=INVENTED_SYSTEMD
     )
@@ -152,6 +159,13 @@ def invent_links(enis: tuple[Eni, ...]) -> tuple[Link, ...]:
         Link(f"ens{slot}", slot, eni.mac, INVENTED_MTU)
         for slot, eni in enumerate(sorted(enis, key=Eni.sort_key), FIRST_SLOT)
     )
+
+
+def invent_uids(names: Iterable[str]) -> dict[str, int]:
+    """Give every user a number: they are those of the instance."""
+    return {
+        name: uid for uid, name in enumerate(sorted(names), FIRST_INVENTED_UID)
+    }
 
 
 def read_config(name: str) -> object:

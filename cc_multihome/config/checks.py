@@ -88,6 +88,14 @@ def check_name(name: str) -> None:
         raise ValueError(f"a name that is not reserved ({reserved})")
 
 
+def check_user(name: str) -> None:
+    """Refuse what is no name of a user: passwd(5) is lines with colons."""
+    if not re.fullmatch(r"[^\s:/,\x00-\x1f]{1,256}", name):
+        raise ValueError("the name of a user, such as _chrony")
+    if name.isdecimal():
+        raise ValueError("the name of a user, not the number")
+
+
 def read_mac(text: str) -> str:
     """Read a MAC address in any usual spelling: lower case with colons."""
     pair = "[0-9a-f]{2}"

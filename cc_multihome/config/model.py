@@ -69,6 +69,21 @@ class PolicyEntry:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """An entry of `users`: whose traffic leaves by an interface.
+
+    Attributes:
+        name: of the user.
+        via: the interface.
+        path: where the entry stands.
+    """
+
+    name: str
+    via: str
+    path: str
+
+
+@dataclass(frozen=True)
 class ResolverConfig:
     """`resolver`; the addresses and domains are those of kind custom."""
 
@@ -94,6 +109,7 @@ class Config:
     interfaces: tuple[InterfaceConfig, ...] = ()
     default: str | None = None
     policy: tuple[PolicyEntry, ...] = ()
+    users: tuple[Pin, ...] = ()
     resolver: ResolverConfig = ResolverConfig()
     enabled: bool = True
     broken: frozenset[str] = frozenset()

@@ -15,6 +15,7 @@ from cc_multihome.config.model import (
     Config,
     InterfaceConfig,
     Parsed,
+    Pin,
     PolicyEntry,
     ResolverConfig,
     Selector,
@@ -27,6 +28,7 @@ __all__ = [
     "Config",
     "InterfaceConfig",
     "Parsed",
+    "Pin",
     "PolicyEntry",
     "ResolverConfig",
     "Selector",
@@ -79,6 +81,7 @@ class _Reader:
             interfaces=interfaces,
             default=self._get(self._value, (), "default"),
             policy=tuple(self._policy()),
+            users=tuple(self._pins("users", checks.check_user)),
             resolver=self._resolver(),
             broken=broken,
             has_all_names=not self._lacks_interfaces(),
@@ -252,6 +255,27 @@ class _Reader:
                 elif first[0] != via:
                     expected = checks.one_via(network, text, first)
                     self._refuse(place, text, expected)
+
+    def _pins(self, key: str, check: Callable[[str], None]) -> Iterator[Pin]:
+        """Read a mapping from what is pinned to interfaces."""
+        for name in self._get(self._value, (), key) or {}:
+            where = (key, name)
+            via = self._get(self._value[key], (key,), name)
+            if isinstance(name, schema.OddKey):
+                expected = "a name as text; put it in quotes"
+                self._refuse(where, name, expected)
+            elif via is not None and self._is_right(check, where, name):
+                yield Pin(name, via, schema.path_text(where))
+
+    def _is_right(
+        self, check: Callable[[str], None], where: Where, name: str
+    ) -> bool:
+        try:
+            check(name)
+        except ValueError as err:
+            self._refuse(where, name, str(err))
+            return False
+        return True
 
     def _resolver(self) -> ResolverConfig:
         value = self._get(self._value, (), "resolver")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cc_multihome.apply.diff import built_in_rules, suppressors
+from cc_multihome.apply.diff import built_in_rules, selectors, suppressors
 from cc_multihome.model import (
     Network,
     Plan,
@@ -149,7 +149,7 @@ def _rule(rule: RoutingPolicyRule, names: dict[int, str], by: str) -> Rule:
 
 def _selector(rule: RoutingPolicyRule) -> str:
     text = "from all" if _is_any(rule.src) else f"from {short(rule.src)}"
-    return f"{text} iif {rule.iif}" if rule.iif else text
+    return " ".join((text, *selectors(rule)))
 
 
 def _is_any(network: Network) -> bool:

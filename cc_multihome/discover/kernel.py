@@ -22,6 +22,7 @@ from cc_multihome.run import run
 IPV6 = Path("/proc/sys/net/ipv6")
 # rtnetlink(7): RTN_UNICAST
 UNICAST = "1"
+ALL_BITS = 0xFFFFFFFF
 
 
 def read_has_ipv6() -> bool:
@@ -85,13 +86,15 @@ def _route(item: Mapping[str, Any], family: str) -> tuple[str, Route]:
 def _rule(item: Mapping[str, Any], family: str) -> RoutingPolicyRule | None:
     """Return the rule, or None for one that no plan can hold.
 
-    Rules with selectors that this package never writes (fwmark, another iif
-    than lo, uid, destination and so on) belong to others.
+    Rules with selectors that this package never writes (another iif than lo,
+    several uids, destination and so on) belong to others.
     """
     known = {"priority", "src", "srclen", "iif", "table", "protocol"}
     known |= {"suppress_prefixlen", "suppress_ifgroup", "action", "flags"}
+    known |= {"fwmark", "fwmask", "uid_start", "uid_end"}
     is_foreign = set(item) - known or item.get("iif", "lo") != "lo"
-    if is_foreign or "table" not in item:
+    uid = item.get("uid_start")
+    if is_foreign or "table" not in item or uid != item.get("uid_end"):
         return None
     src = item["src"]
     if "srclen" in item:
@@ -104,7 +107,18 @@ def _rule(item: Mapping[str, Any], family: str) -> RoutingPolicyRule | None:
         suppress_prefixlength=item.get("suppress_prefixlen"),
         suppress_ifgroup=None if group is None else int(group),
         iif=item.get("iif"),
+        fwmark=_mark(item, "fwmark"),
+        # Left out where all bits count.
+        fwmask=_mark(item, "fwmask", ALL_BITS) if "fwmark" in item else None,
+        uid=uid,
     )
+
+
+def _mark(
+    item: Mapping[str, Any], key: str, absent: int | None = None
+) -> int | None:
+    """Read a number that is printed as text, hexadecimal."""
+    return int(item[key], 16) if key in item else absent
 
 
 def _network(text: str, family: str) -> Network:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from cc_multihome.errors import CommandError
-from cc_multihome.explain.lookup import Way
+from cc_multihome.explain.lookup import ANYBODY, Sender, Way
 from cc_multihome.model import LEARNED, Address
 from cc_multihome.numbers import MAIN_TABLE
 from cc_multihome.run import run
@@ -17,7 +17,9 @@ from cc_multihome.run import run
 UNREACHABLE = "unreachable"
 
 
-def ask_kernel(to: Address, source: Address | None = None) -> Way | None:
+def ask_kernel(
+    to: Address, source: Address | None = None, sender: Sender = ANYBODY
+) -> Way | None:
     """Return the kernel's way; None where it has no route.
 
     Changes nothing and sends nothing.
@@ -27,9 +29,10 @@ def ask_kernel(to: Address, source: Address | None = None) -> Way | None:
             this host has.
     """
     bound = ["from", str(source)] if source is not None else []
+    whose = ["uid", str(sender.uid)] if sender.uid is not None else []
     argv = ["ip", "-N", "-j", f"-{to.version}", "route", "get", str(to)]
     try:
-        printed = run([*argv, *bound])
+        printed = run([*argv, *bound, *whose])
     except CommandError as err:
         if UNREACHABLE in str(err):
             return None

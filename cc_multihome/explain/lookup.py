@@ -19,6 +19,7 @@ from ipaddress import ip_network
 from cc_multihome.apply.diff import (
     BUILT_IN_RULES,
     BUILT_IN_RULES_IPV6,
+    selectors,
     suppressors,
 )
 from cc_multihome.model import (
@@ -53,6 +54,20 @@ class Way:
     table: int
     gateway: Gateway | None
     source: Address | None
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Whose socket sends a packet.
+
+    Attributes:
+        uid: of the user; None: of one that no rule names.
+    """
+
+    uid: int | None = None
+
+
+ANYBODY = Sender()
 
 
 @dataclass(frozen=True)
@@ -93,17 +108,26 @@ class _Entry:
 
 
 def explain(
-    plan: Plan, to: Address, source: Address | None = None
+    plan: Plan,
+    to: Address,
+    source: Address | None = None,
+    *,
+    sender: Sender = ANYBODY,
 ) -> Explanation:
     """Say which way the plan sends a packet of this host's own, and why.
 
     Args:
         source: the address that the socket is bound to; None for none.
+        sender: whose socket it is.
     """
     tables = _tables(plan, to.version)
     steps: list[Step] = []
     for rule in _rules(plan, to.version):
-        told, entry = _try(plan, rule, tables, to, source)
+        told, entry = (
+            (why_not, None)
+            if (why_not := _other_sender(rule, sender))
+            else _try(plan, rule, tables, to, source)
+        )
         steps.append(Step(rule.priority, rule_text(rule, plan), told))
         if entry is not None:
             return _found(tuple(steps), rule, entry, to, source)
@@ -113,11 +137,10 @@ def explain(
 
 def rule_text(rule: RoutingPolicyRule, plan: Plan) -> str:
     """Write a rule as ip-rule(8) prints it."""
-    words = [f"from {rule.src if rule.src.prefixlen else 'all'}"]
-    if rule.iif is not None:
-        words.append(f"iif {rule.iif}")
-    words.append(f"lookup {table_name(rule.table, plan)}")
-    return " ".join((*words, *suppressors(rule)))
+    source = f"from {rule.src if rule.src.prefixlen else 'all'}"
+    lookup = f"lookup {table_name(rule.table, plan)}"
+    words = (source, *selectors(rule), lookup, *suppressors(rule))
+    return " ".join(words)
 
 
 def table_name(table: int, plan: Plan) -> str:
@@ -145,6 +168,13 @@ def _routes_of_addresses(item: PlannedInterface) -> Iterator[Route]:
     for address in item.addresses:
         yield Route(address.network, None, MAIN_TABLE, address.ip)
         yield Route(ip_network(address.ip), None, LOCAL_TABLE, address.ip)
+
+
+def _other_sender(rule: RoutingPolicyRule, sender: Sender) -> str | None:
+    """Say why a rule on the sender does not match, None if it may."""
+    if rule.uid not in (None, sender.uid):
+        return f"does not match: it is for user {rule.uid} alone"
+    return None
 
 
 def _try(
@@ -228,6 +258,8 @@ def _why(
         where = f"its gateway is {entry.route.via}"
     if rule.src.prefixlen:
         return f"what comes from {source} leaves by {item.name}; {where}"
+    if rule.uid is not None:
+        return f"user {rule.uid} is pinned to {item.name}; {where}"
     if rule.priority == PRIORITY_POLICY:
         return f"the policy sends {prefix} via {item.name}; {where}"
     if prefix.prefixlen:

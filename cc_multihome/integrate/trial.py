@@ -38,6 +38,7 @@ RIGHT_SAMPLES: tuple[object, ...] = (
                 {"to": ["vpc", "rfc1918"], "via": "private"},
                 {"to": "vpc", "via": "private"},
             ],
+            "users": {"_chrony": "private"},
             "resolver": {"nameservers": ["192.0.2.53"], "search": []},
             "rename": True,
         }
@@ -52,6 +53,8 @@ WRONG_SAMPLES: tuple[object, ...] = (
     {KEY: {"interfaces": {"private": {"table": 0, "mac": 1}, "x": {}}}},
     {KEY: {"default": 1, "rename": "no"}},
     {KEY: {"policy": [{"to": [], "via": 1}, {"to": "192.0.2.14"}]}},
+    {KEY: {"users": ["_chrony"]}},
+    {KEY: {"users": {"_chrony": 1}}},
     {KEY: {"resolver": "none"}},
     {KEY: {"resolver": {"nameservers": []}}},
 )

@@ -8,8 +8,9 @@ go in; interfaces, the default and the policy's destinations come out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from cc_multihome.config.parse import Config, Parsed, raise_if
 from cc_multihome.config.schema import in_order
@@ -35,6 +36,8 @@ __all__ = [
 
 LOG = logging.getLogger(__name__)
 
+NO_UIDS: Mapping[str, int] = MappingProxyType({})
+
 
 def bind_or_raise(
     parsed: Parsed,
@@ -42,6 +45,7 @@ def bind_or_raise(
     links: tuple[Link, ...],
     *,
     taken_names: frozenset[str] = frozenset(),
+    uids: Mapping[str, int] = NO_UIDS,
 ) -> Bound:
     """Bind a read configuration; all its mistakes come at once.
 
@@ -53,7 +57,13 @@ def bind_or_raise(
         raise_if(parsed.problems)
         raise ValueError("parse() gave neither a configuration nor problems")
     try:
-        bound = bind(parsed.config, instance, links, taken_names=taken_names)
+        bound = bind(
+            parsed.config,
+            instance,
+            links,
+            taken_names=taken_names,
+            uids=uids,
+        )
     except LinkError:
         raise_if(parsed.problems)
         raise
@@ -85,11 +95,13 @@ def bind(
     links: tuple[Link, ...],
     *,
     taken_names: frozenset[str] = frozenset(),
+    uids: Mapping[str, int] = NO_UIDS,
 ) -> Bound:
     """Bind names to ENIs.
 
     Args:
         taken_names: of the host's other devices, such as docker0.
+        uids: name of each user that the host has -> number.
 
     Raises:
         LinkError: an ENI has no device here, or two; mistakes in the
@@ -101,12 +113,13 @@ def bind(
     refer = Referrer(config, chosen, interfaces)
     default = refer.default()
     policy = tuple(refer.destinations())
+    users = tuple(refer.users(uids))
     problems += refer.problems
     problems += _table_clashes(interfaces)
     problems += _name_clashes(interfaces, links, taken_names)
     if not problems:
         _require_links(managed, links)
-    return Bound(interfaces, default, policy, in_order(problems))
+    return Bound(interfaces, default, policy, in_order(problems), users)
 
 
 def _is_managed(choice: Choice) -> bool:

@@ -47,6 +47,19 @@ class BoundDestination:
 
 
 @dataclass(frozen=True)
+class BoundUser:
+    """A user whose traffic leaves by an interface.
+
+    Attributes:
+        via: name of the BoundInterface that it leaves by.
+    """
+
+    uid: int
+    via: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Bound:
     """The configuration in terms of this instance.
 
@@ -62,6 +75,7 @@ class Bound:
     default: BoundInterface | None
     policy: tuple[BoundDestination, ...]
     problems: tuple[Problem, ...]
+    users: tuple[BoundUser, ...] = ()
 
 
 def kernel_name(link: Link) -> str:

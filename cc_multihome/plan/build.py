@@ -7,6 +7,7 @@ The order of the rules is the heart of it (ip-rule(8)):
             through devices that are not ENIs: containers, VPNs and bridges
             of this host keep working from every source address
     311xx   from an ENI's own address: that ENI's table
+    326xx   of a user that is pinned to an ENI: that ENI's table
     32700   destinations of the policy: one table of routes
     32766   the kernel's own look-up of main: the chosen default route
 
@@ -48,6 +49,7 @@ from cc_multihome.plan.ipv6 import (
     ipv6_exit,
     ipv6_routes,
 )
+from cc_multihome.plan.pins import with_pins
 from cc_multihome.plan.policy import Exit, compile_destinations
 from cc_multihome.plan.sources import source_rules
 
@@ -92,7 +94,8 @@ def build_plan(
     )
     _require_own_netdefs(interfaces)
     ifgroup = ENI_IFGROUP if suppress and interfaces else None
-    return Plan(interfaces, resolver, policy_table, ifgroup)
+    plan = Plan(interfaces, resolver, policy_table, ifgroup)
+    return with_pins(plan, bound)
 
 
 def plan_resolver(config: Config, instance: Instance) -> Resolver:

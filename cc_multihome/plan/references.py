@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find the interfaces that `default` and `via` name."""
+"""Find the interfaces that `default`, `via` and pins name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cc_multihome.config.checks import one_via, spell
 from cc_multihome.config.model import Config, PolicyEntry
@@ -13,6 +13,7 @@ from cc_multihome.model import Network
 from cc_multihome.plan.bound import (
     BoundDestination,
     BoundInterface,
+    BoundUser,
     kernel_name,
 )
 from cc_multihome.plan.choose import Choice, has_address
@@ -65,6 +66,28 @@ class Referrer:
                 yield each
         for via, path in words:
             yield from self._of_vpc(via, path, seen)
+
+    def users(self, uids: Mapping[str, int]) -> Iterator[BoundUser]:
+        """Give each user its interface and its number."""
+        seen: dict[int, tuple[str, str]] = {}
+        for pin in self._config.users:
+            via = self._find(pin.path, pin.via)
+            uid = uids.get(pin.name)
+            if uid is None:
+                expected = (
+                    "a user of this host: there is none of that name (yet)"
+                )
+                self._refuse(pin.path, repr(pin.name), expected)
+            elif via is not None:
+                first = seen.setdefault(uid, (via.name, pin.path))
+                if first == (via.name, pin.path):
+                    yield BoundUser(uid, via.name, pin.path)
+                elif first[0] != via.name:
+                    expected = (
+                        f"one interface for user {uid}: {first[1]} sends it"
+                        f" via {first[0]}"
+                    )
+                    self._refuse(pin.path, repr(via.name), expected)
 
     def _of_vpc(
         self,

@@ -155,8 +155,12 @@ def is_netplan_route(route: Route) -> bool:
 
 
 def is_netplan_rule(rule: RoutingPolicyRule) -> bool:
-    """Can netplan say this rule? It knows no suppressors and no `iif`."""
-    unsayable = (rule.suppress_prefixlength, rule.suppress_ifgroup, rule.iif)
+    """Can netplan say this rule?
+
+    It knows no suppressors, no `iif`, no user, and of a mark no mask.
+    """
+    suppressors = (rule.suppress_prefixlength, rule.suppress_ifgroup)
+    unsayable = (*suppressors, rule.iif, rule.fwmark, rule.uid)
     return all(part is None for part in unsayable)
 
 

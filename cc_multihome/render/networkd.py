@@ -75,6 +75,10 @@ def _rule(rule: RoutingPolicyRule) -> str:
     ]
     if rule.iif is not None:
         lines.append(f"IncomingInterface={rule.iif}")
+    if rule.fwmark is not None:
+        lines.append(f"FirewallMark={rule.fwmark}/{rule.fwmask}")
+    if rule.uid is not None:
+        lines.append(f"User={rule.uid}")
     if rule.suppress_prefixlength is not None:
         lines.append(f"SuppressPrefixLength={rule.suppress_prefixlength}")
     if rule.suppress_ifgroup is not None:

@@ -69,17 +69,20 @@ class Query:
 
     Attributes:
         came_in: the device of a packet that is forwarded.
+        uid: the user whose socket it is.
     """
 
     to: Address
     source: Address | None = None
     came_in: str | None = None
+    uid: int | None = None
 
     def words(self) -> str:
         """Return what follows `ip`."""
         bound = f" from {self.source}" if self.source else ""
         came_in = f" iif {self.came_in}" if self.came_in else ""
-        return f"route get {self.to}{bound}{came_in}"
+        whose = f" uid {self.uid}" if self.uid is not None else ""
+        return f"route get {self.to}{bound}{came_in}{whose}"
 
 
 def device_commands(plan: Plan) -> Iterator[str]:
@@ -133,6 +136,10 @@ def rule_words(rule: RoutingPolicyRule) -> str:
     words = f"from {rule.src} table {rule.table} priority {rule.priority}"
     if rule.iif is not None:
         words += f" iif {rule.iif}"
+    if rule.fwmark is not None:
+        words += f" fwmark {rule.fwmark:#x}/{rule.fwmask:#x}"
+    if rule.uid is not None:
+        words += f" uidrange {rule.uid}-{rule.uid}"
     if rule.suppress_prefixlength is not None:
         words += f" suppress_prefixlength {rule.suppress_prefixlength}"
     if rule.suppress_ifgroup is not None:

@@ -7,7 +7,7 @@ of the seed of this project (its article's addresses, MACs and tables).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import (
     IPv4Address,
@@ -128,11 +128,14 @@ def plan_for(
     links: Sequence[Link] = (),
     *,
     systemd: int = NEW_SYSTEMD,
+    uids: Mapping[str, int] | None = None,
 ) -> Plan:
     """Plan for a `multihome` key (without one: the seed's) on a host."""
     parsed = parse(SEED_KEY if key is None else key)
     host = host or instance()
-    bound = bind_or_raise(parsed, host, tuple(links) or links_of(host))
+    bound = bind_or_raise(
+        parsed, host, tuple(links) or links_of(host), uids=uids or {}
+    )
     assert parsed.config is not None
     return build_plan(parsed.config, bound, host, systemd_version=systemd)
 

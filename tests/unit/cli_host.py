@@ -16,7 +16,7 @@ from cc_multihome.apply.verify import LevelResult
 from cc_multihome.cli import core
 from cc_multihome.cli.main import main
 from cc_multihome.decide import Decision
-from cc_multihome.explain.lookup import Way, explain
+from cc_multihome.explain.lookup import Sender, Way, explain
 from cc_multihome.files import File
 from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.pipeline import Result
@@ -71,6 +71,7 @@ class CliHost:
         self.levels: tuple[LevelResult, ...] = GOOD
         self.error: Exception | None = None
         self.way: Way | None = None
+        self.uids: dict[str, int] = {}
         self.asked: list[object] = []
 
     def use(self, patch: pytest.MonkeyPatch) -> None:
@@ -80,6 +81,7 @@ class CliHost:
         patch.setattr(core, "in_force", lambda _: self.force)
         patch.setattr(core, "kernel", lambda: self.kernel)
         patch.setattr(core, "kernel_way", self.kernel_way)
+        patch.setattr(core, "uid_of", lambda name: self.uids.get(name))
         patch.setattr(core, "missing", self.missing)
         patch.setattr(core, "running", lambda: self.running)
         patch.setattr(core, "read_key", lambda: self.key)
@@ -92,10 +94,13 @@ class CliHost:
         patch.setattr(core, "take_away", lambda: self.change("take_away"))
         patch.setattr(core, "prove", self.prove)
 
-    def kernel_way(self, to: Address, source: Address | None) -> Way | None:
+    def kernel_way(
+        self, to: Address, source: Address | None, sender: Sender
+    ) -> Way | None:
         """Answer as a kernel that holds the plan, or with `way`."""
         self.asked.append((to, source))
-        return self.way or explain(self.plan, to, source).way
+        found = explain(self.plan, to, source, sender=sender)
+        return self.way or found.way
 
     def missing(self, plan: Plan) -> tuple[str, ...]:
         """Compare a plan with the kernel."""

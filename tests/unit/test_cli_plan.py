@@ -133,6 +133,7 @@ def test_the_json_has_its_documented_keys(
     assert set(data["rules"][0]) == {
         *("action", "priority", "table", "src", "iif"),
         *("suppress_prefixlength", "suppress_ifgroup"),
+        *("fwmark", "fwmask", "uid"),
     }
     assert set(data["routes"][0]) == {
         *("action", "ifname", "to", "via", "table", "prefsrc", "metric"),

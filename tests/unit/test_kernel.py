@@ -148,6 +148,21 @@ def test_what_is_no_unicast_route_of_one_device_is_left_out(
             id="suppressors",
         ),
         pytest.param(
+            {"fwmark": "0x1001", "fwmask": "0x107f"},
+            replace(rule(7, 10), fwmark=0x1001, fwmask=0x107F),
+            id="a mark with a mask",
+        ),
+        pytest.param(
+            {"fwmark": "0x5"},
+            replace(rule(7, 10), fwmark=5, fwmask=0xFFFFFFFF),
+            id="a mark",
+        ),
+        pytest.param(
+            {"iif": "lo", "uid_start": 0, "uid_end": 0},
+            replace(rule(7, 10), iif="lo", uid=0),
+            id="a user",
+        ),
+        pytest.param(
             {"src": "10.0.0.0", "srclen": 24, "iif": "lo"},
             replace(rule(7, 10, "10.0.0.0/24"), iif="lo"),
             id="the host's own traffic",
@@ -164,7 +179,6 @@ def test_a_rule_of_a_known_kind_is_read_whole(
 @pytest.mark.parametrize(
     "item",
     [
-        pytest.param({"fwmark": "0x1"}, id="fwmark"),
         pytest.param({"iif": "docker0"}, id="iif"),
         pytest.param({"dst": "192.0.2.1"}, id="destination"),
         pytest.param({"not": None}, id="not"),

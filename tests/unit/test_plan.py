@@ -21,6 +21,7 @@ from cc_multihome.numbers import (
     PRIORITY_FROM,
     PRIORITY_MAIN_SPECIFIC,
     PRIORITY_POLICY,
+    PRIORITY_USER,
     derived_table,
     from_priority,
 )
@@ -140,7 +141,8 @@ def test_the_rules_of_the_seeds_host_stand_in_the_order_that_works() -> None:
 def test_bands_of_priorities_do_not_meet() -> None:
     """The kernel's own look-up of main comes after all of ours."""
     highest = from_priority(network_card=31, device_number=31)
-    order = [PRIORITY_MAIN_SPECIFIC, PRIORITY_FROM, highest, PRIORITY_POLICY]
+    order = [PRIORITY_MAIN_SPECIFIC, PRIORITY_FROM, highest]
+    order += [PRIORITY_USER, PRIORITY_POLICY]
     assert order == sorted(set(order))
     assert PRIORITY_POLICY < 32764  # wg-quick has 32764 and 32765
 
