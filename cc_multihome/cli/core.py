@@ -25,7 +25,10 @@ from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import MultihomeError
 from cc_multihome.explain.ask import ask_kernel
-from cc_multihome.explain.lookup import Sender, Way
+from cc_multihome.explain.question import Sender
+from cc_multihome.explain.read import read_host
+from cc_multihome.explain.routing import Host
+from cc_multihome.explain.way import Way
 from cc_multihome.files import File, read_text
 from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.plan.from_dict import plan_from_dict
@@ -129,6 +132,11 @@ def running_resolver_units() -> tuple[str, ...]:
 def kernel() -> Observed:
     """Read addresses, routes and rules."""
     return read_kernel()
+
+
+def host_routing(to: Address) -> Host:
+    """Read what of the kernel's rules and routes can matter to a packet."""
+    return read_host(to)
 
 
 def kernel_way(

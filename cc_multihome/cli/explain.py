@@ -23,8 +23,13 @@ from cc_multihome.cli.verb import (
 if TYPE_CHECKING:
     from cc_multihome.cli.style import Style
     from cc_multihome.cli.verb import Verbs
-    from cc_multihome.explain.lookup import Explanation, Sender, Way
+    from cc_multihome.explain.lookup import Explanation
+    from cc_multihome.explain.question import Sender
+    from cc_multihome.explain.routing import Host
+    from cc_multihome.explain.way import Way
     from cc_multihome.model import Address, Plan
+
+Answer = dict[str, Any]
 
 
 def add_explain(verbs: Verbs) -> None:
@@ -36,7 +41,8 @@ def add_explain(verbs: Verbs) -> None:
         summary="say which way a packet goes, and why",
         description="Say by which rule, table, ENI, gateway and source"
         " address this host reaches an address: by the plan that is in force"
-        " and by the kernel, and whether the two agree. Sends nothing. With"
+        " with what the kernel itself and others added to it, and by the"
+        " kernel, and whether the two agree. Sends nothing. With"
         " --config or --metadata the plan of these files is asked, and not"
         " the kernel.",
     )
@@ -45,7 +51,7 @@ def add_explain(verbs: Verbs) -> None:
         "--from",
         dest="source",
         metavar="ADDR",
-        help="the address of an ENI that the socket is bound to",
+        help="the address of this host that the socket is bound to",
     )
     parser.add_argument(
         "--user",
@@ -58,34 +64,73 @@ def add_explain(verbs: Verbs) -> None:
 
 def run_explain(args: argparse.Namespace) -> int:
     """Do `multihome explain`."""
-    from cc_multihome.explain.ask import differences
-    from cc_multihome.explain.lookup import explain
-
-    sender = _sender(args)
     to = _address(args.to, "DEST")
     source = None if args.source is None else _address(args.source, "--from")
     is_offline = names_files(args)
     plan = require_plan(args, "explain")
-    _check(plan, to, source)
-    found = explain(plan, to, source, sender=sender)
-    kernel = None if is_offline else _ask(to, source, sender)
-    differ = () if is_offline else differences(found.way, kernel)
-    value = {
-        "to": str(to),
-        "from": None if source is None else str(source),
-        "user": args.user,
-        "plan": _as_dict(found, plan),
-        "kernel": None if is_offline else {"way": _way_as_dict(kernel)},
-        "agree": None if is_offline else not differ,
-        "differences": list(differ),
-    }
+    asked = (to, source, _sender(args))
+    value = (_offline if is_offline else _online)(plan, *asked)
+    value["user"] = args.user
     if args.json:
         print_json(value)
     else:
         from cc_multihome.cli.style import style_of
 
         print(_text(value, style_of(sys.stdout)))
-    return EXIT_WRONG if differ else EXIT_OK
+    return EXIT_WRONG if value["agree"] is False else EXIT_OK
+
+
+def _offline(
+    plan: Plan, to: Address, source: Address | None, sender: Sender
+) -> Answer:
+    from cc_multihome.explain.lookup import explain
+
+    _check(plan, to, source, None)
+    found = _as_dict(explain(plan, to, source, sender=sender), plan)
+    return _answer(to, source, found)
+
+
+def _online(
+    plan: Plan, to: Address, source: Address | None, sender: Sender
+) -> Answer:
+    from cc_multihome.cli import core
+    from cc_multihome.explain.ask import differences, taken_way
+    from cc_multihome.explain.lookup import explain
+
+    host = core.host_routing(to)
+    _check(plan, to, source, host)
+    alone = explain(plan, to, source, sender=sender)
+    expected = explain(plan, to, source, host, sender=sender)
+    # The kernel refuses a source that it does not have.
+    is_usable = expected.ways or expected.steps
+    kernel = core.kernel_way(to, source, sender) if is_usable else None
+    differ = differences(expected, kernel)
+    taken = taken_way(expected, kernel)
+    return _answer(
+        to,
+        source,
+        _as_dict(alone, plan),
+        expected=_as_dict(expected, plan, taken),
+        kernel={"way": _way_as_dict(kernel)},
+        agree=not differ,
+        differences=list(differ),
+    )
+
+
+def _answer(
+    to: Address, source: Address | None, plan: dict[str, Any], **more: Any
+) -> Answer:
+    return {
+        "to": str(to),
+        "from": None if source is None else str(source),
+        "user": None,
+        "plan": plan,
+        "expected": None,
+        "kernel": None,
+        "agree": None,
+        "differences": [],
+        **more,
+    }
 
 
 def _address(text: str, what: str) -> Address:
@@ -100,7 +145,7 @@ def _address(text: str, what: str) -> Address:
 
 def _sender(args: argparse.Namespace) -> Sender:
     from cc_multihome.cli import core
-    from cc_multihome.explain.lookup import ANYBODY, Sender
+    from cc_multihome.explain.question import ANYBODY, Sender
 
     if args.user is None:
         return ANYBODY
@@ -117,24 +162,27 @@ def _sender(args: argparse.Namespace) -> Sender:
     return Sender(uid)
 
 
-def _ask(to: Address, source: Address | None, sender: Sender) -> Way | None:
-    from cc_multihome.cli import core
-
-    return core.kernel_way(to, source, sender)
-
-
-def _check(plan: Plan, to: Address, source: Address | None) -> None:
+def _check(
+    plan: Plan, to: Address, source: Address | None, host: Host | None
+) -> None:
     if not plan.interfaces:
         raise InactiveError(
             "the plan has no ENI: this host routes as cloud-init set it up"
         )
+    for what, value in (("DEST", to), ("--from", source)):
+        if value is not None and value.is_unspecified:
+            raise QuestionError(
+                f"{what}: found {value}, expected an address that a packet"
+                " can carry"
+            )
     if source is None:
         return
     own = [each.ip for item in plan.interfaces for each in item.addresses]
-    if source not in own:
+    have = [each.ip for _, each in host.addresses] if host else []
+    if source not in (*own, *have):
         raise QuestionError(
-            f"--from: found {source}, expected an address of an ENI:"
-            f" {', '.join(map(str, own))}"
+            f"--from: found {source}, expected an address of this host, as"
+            f" of an ENI: {', '.join(map(str, own))}"
         )
     if source.version != to.version:
         raise QuestionError(
@@ -143,15 +191,19 @@ def _check(plan: Plan, to: Address, source: Address | None) -> None:
         )
 
 
-def _as_dict(found: Explanation, plan: Plan) -> dict[str, Any]:
-    from cc_multihome.explain.lookup import table_name
+def _as_dict(
+    found: Explanation, plan: Plan, taken: Way | None = None
+) -> dict[str, Any]:
+    from cc_multihome.explain.words import table_name
 
-    way = _way_as_dict(found.way)
+    way = _way_as_dict(taken or found.way)
     if way is not None:
-        way["table_name"] = table_name(way["table"], plan)
+        table = way["table"]
+        way["table_name"] = None if table is None else table_name(table, plan)
     return {
         "way": way,
         "route": None if found.route is None else str(found.route),
+        "decided_by": found.owner,
         "eni_id": found.eni_id,
         "why": found.why,
         "steps": [asdict(step) for step in found.steps],
@@ -162,6 +214,7 @@ def _way_as_dict(way: Way | None) -> dict[str, Any] | None:
     if way is None:
         return None
     return {
+        "type": way.kind,
         "interface": way.interface,
         "table": way.table,
         "gateway": None if way.gateway is None else str(way.gateway),
@@ -169,34 +222,39 @@ def _way_as_dict(way: Way | None) -> dict[str, Any] | None:
     }
 
 
-def _text(value: dict[str, Any], style: Style) -> str:
-    plan, kernel = value["plan"], value["kernel"]
+def _text(value: Answer, style: Style) -> str:
+    found = value["expected"] or value["plan"]
     bound = f" from {value['from']}" if value["from"] else ""
     bound += f" for user {value['user']}" if value["user"] else ""
     rows = [
         (f"{it['priority']}:", it["rule"], it["result"])
-        for it in plan["steps"]
+        for it in found["steps"]
     ]
     lines = [
         style.paint(f"{value['to']}{bound}:", "bold"),
-        f"  {_way_text(plan['way'], plan['eni_id'])}",
-        f"  because {plan['why']}",
-        style.paint("Rules, in order:", "bold"),
-        style.columns(rows),
+        f"  {_way_text(found['way'], found['eni_id'])}",
+        f"  because {found['why']}",
     ]
-    if kernel is None:
+    if rows:
+        lines += [style.paint("Rules, in order:", "bold"), style.columns(rows)]
+    if value["agree"] is None:
         lines.append("The kernel was not asked: this plan is from files.")
     elif value["agree"]:
-        lines.append(style.paint("The kernel does the same.", "good"))
+        lines.append(style.paint(_agreement(found), "good"))
     else:
         lines.append(style.paint("The kernel does something else:", "bad"))
         lines += [f"  {line}" for line in value["differences"]]
         lines.append(
-            "Others' rules and routes (containers, VPNs) are not in the"
-            " plan; `multihome status` says whether something of it is"
-            " missing."
+            "`multihome status` says what of the plan is missing;"
+            " `multihome apply` puts it back."
         )
     return "\n".join(lines)
+
+
+def _agreement(found: dict[str, Any]) -> str:
+    if found["decided_by"] == "others":
+        return "The kernel does so. The plan has no part in it."
+    return "The kernel does the same."
 
 
 def _gateway_text(gateway: str | None) -> str:
@@ -210,8 +268,12 @@ def _gateway_text(gateway: str | None) -> str:
 def _way_text(way: dict[str, Any] | None, eni_id: str | None) -> str:
     if way is None:
         return "no route"
+    table = way["table"]
+    where = [] if table is None else [f"table {way['table_name']} ({table})"]
+    if way["interface"] is None:
+        return ", ".join((f"refused: {way['type']}", *where))
     parts = [f"by {way['interface']}" + (f" ({eni_id})" if eni_id else "")]
     parts.append(_gateway_text(way["gateway"]))
-    parts.append(f"source address {way['source']}")
-    parts.append(f"table {way['table_name']} ({way['table']})")
-    return ", ".join(parts)
+    if way["source"] is not None:
+        parts.append(f"source address {way['source']}")
+    return ", ".join((*parts, *where))

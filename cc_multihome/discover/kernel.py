@@ -39,24 +39,29 @@ def read_kernel() -> Observed:
     routes: set[tuple[str, Route]] = set()
     rules: set[RoutingPolicyRule] = set()
     for family in ("-4", "-6"):
-        shown = _ip(family, "route", "show", "table", "all")
+        shown = ip_json(family, "route", "show", "table", "all")
         routes.update(
             _route(item, family) for item in shown if _is_unicast(item)
         )
-        for item in _ip(family, "rule", "show"):
+        for item in ip_json(family, "rule", "show"):
             rule = _rule(item, family)
             if rule is not None:
                 rules.add(rule)
     addresses = {
         (item["ifname"], ip_interface(f"{info['local']}/{info['prefixlen']}"))
-        for item in _ip("addr", "show")
+        for item in ip_json("addr", "show")
         for info in item.get("addr_info", ())
         if _is_usable(info)
     }
     return Observed(frozenset(addresses), frozenset(routes), frozenset(rules))
 
 
-def _ip(*words: str) -> list[dict[str, Any]]:
+def ip_json(*words: str) -> list[dict[str, Any]]:
+    """Return what `ip -N -j -d` lists.
+
+    Raises:
+        CommandError: it failed.
+    """
     text = run(["ip", "-N", "-j", "-d", *words]).strip()
     # Older iproute2 prints nothing at all for an empty list, and empty
     # objects for what a device filter left out.

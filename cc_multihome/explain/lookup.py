@@ -1,73 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look a destination up in a plan as the kernel does: pure.
+"""Look a destination up in rules and routes as the kernel does: pure.
 
-The kernel takes the rules in order of priority. A rule that matches the
-source looks into its table, where the longest prefix wins; a route that the
-rule suppresses, or none, sends it on to the next rule (ip-rule(8), and
-fib_rules_lookup() and fib4_rule_suppress() of the kernel).
-
-Only what a plan says is known here: not the routes of containers or VPNs,
-nor the rules of others. The kernel knows them (explain/ask.py).
+The kernel takes the rules in order of priority. A rule that matches looks
+into its table, where the longest prefix wins; a route that the rule
+suppresses, or none, sends it on to the next rule (ip-rule(8), and
+fib_rules_lookup(), fib4_rule_suppress() and fib_table_lookup() of the
+kernel).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from cc_multihome.apply.diff import (
-    BUILT_IN_RULES,
-    BUILT_IN_RULES_IPV6,
-    selectors,
-    suppressors,
+from cc_multihome.explain.question import ANYBODY, Question, Sender
+from cc_multihome.explain.routing import (
+    BROADCAST,
+    KERNEL,
+    MULTICAST,
+    NO_METRIC,
+    OTHERS,
+    PLAN,
+    REFUSALS,
+    THROW,
+    Entry,
+    Host,
+    Routing,
+    Rule,
+    planned_routing,
+    whole_routing,
 )
-from cc_multihome.model import (
-    LEARNED,
-    Address,
-    Gateway,
-    Network,
-    Plan,
-    PlannedInterface,
-    Route,
-    RoutingPolicyRule,
-)
-from cc_multihome.numbers import LOCAL_TABLE, MAIN_TABLE, PRIORITY_POLICY
-from cc_multihome.render.rt_tables import table_names
-
-LOOPBACK = "lo"
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a packet is sent.
-
-    Attributes:
-        interface: its name; "lo" for an address of this host.
-        table: the routing table that has the route.
-        gateway: None for a destination on the link; LEARNED where the plan
-            leaves it to router advertisements.
-        source: the address that the packet carries.
-    """
-
-    interface: str
-    table: int
-    gateway: Gateway | None
-    source: Address | None
-
-
-@dataclass(frozen=True)
-class Sender:
-    """Whose socket sends a packet.
-
-    Attributes:
-        uid: of the user; None: of one that no rule names.
-    """
-
-    uid: int | None = None
-
-
-ANYBODY = Sender()
+from cc_multihome.explain.way import LIMITED_BROADCAST, Way, ways_of
+from cc_multihome.explain.words import route_text, rule_text, why
+from cc_multihome.model import Address, Network, Plan
 
 
 @dataclass(frozen=True)
@@ -85,186 +50,230 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The plan's answer.
+    """An answer.
 
     Attributes:
         steps: the rules in the order in which they were looked at; the last
-            one decided, if `way` is not None.
-        route: the prefix that matched; None where `way` is None.
-        eni_id: None for an address of this host.
+            one decided, if there is a way.
+        ways: more than one where the kernel may take any of them; () where
+            no table has a route.
+        route: the prefix that matched, if one did.
+        owner: whose rule and route decide: `plan`, `kernel` (its own) or
+            `others`; None where nothing does.
+        eni_id: None where the plan has no part in it.
+        missing: what decides, and the kernel has not got.
     """
 
     steps: tuple[Step, ...]
-    way: Way | None
+    ways: tuple[Way, ...]
     route: Network | None
+    owner: str | None
     eni_id: str | None
     why: str
+    missing: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True)
-class _Entry:
-    item: PlannedInterface
-    route: Route
+    @property
+    def way(self) -> Way | None:
+        """The way, or the first of several."""
+        return self.ways[0] if self.ways else None
 
 
 def explain(
     plan: Plan,
     to: Address,
     source: Address | None = None,
+    host: Host | None = None,
     *,
     sender: Sender = ANYBODY,
 ) -> Explanation:
-    """Say which way the plan sends a packet of this host's own, and why.
+    """Say which way a packet of this host's own ought to go, and why.
 
     Args:
         source: the address that the socket is bound to; None for none.
+        host: what the kernel holds; without it only the plan is known, and
+            what the kernel adds to it by itself.
         sender: whose socket it is.
     """
-    tables = _tables(plan, to.version)
+    asked = Question(plan, host, to, source, sender)
+    device = asked.device_of_source()
+    if host is not None and source is not None and device is None:
+        text = f"{source} is an address of no link of this host"
+        return Explanation((), (), None, None, None, text, (text,))
+    if device is not None and to.version == 4 and _is_to_many(to):
+        return _by_address(device, asked)
+    if host is None:
+        routing = planned_routing(plan, to.version)
+    else:
+        routing = whole_routing(plan, host, to.version)
+    return _walk(routing, asked)
+
+
+def _is_to_many(to: Address) -> bool:
+    return to.is_multicast or to == LIMITED_BROADCAST
+
+
+def _by_address(device: str, asked: Question) -> Explanation:
+    """Send it as ip_route_output_key_hash_rcu() sends it: by the source."""
+    kind = BROADCAST if asked.to == LIMITED_BROADCAST else MULTICAST
+    text = (
+        f"the kernel sends a {kind} of a socket that is bound to"
+        f" {asked.source} by the link that has this address, and asks no rule"
+    )
+    way = Way(device, None, None, asked.source, kind)
+    return Explanation((), (way,), None, KERNEL, None, text)
+
+
+def _walk(routing: Routing, asked: Question) -> Explanation:
     steps: list[Step] = []
-    for rule in _rules(plan, to.version):
-        told, entry = (
-            (why_not, None)
-            if (why_not := _other_sender(rule, sender))
-            else _try(plan, rule, tables, to, source)
-        )
-        steps.append(Step(rule.priority, rule_text(rule, plan), told))
-        if entry is not None:
-            return _found(tuple(steps), rule, entry, to, source)
-    why = "no table has a route to it: the kernel says network unreachable"
-    return Explanation(tuple(steps), None, None, None, why)
-
-
-def rule_text(rule: RoutingPolicyRule, plan: Plan) -> str:
-    """Write a rule as ip-rule(8) prints it."""
-    source = f"from {rule.src if rule.src.prefixlen else 'all'}"
-    lookup = f"lookup {table_name(rule.table, plan)}"
-    words = (source, *selectors(rule), lookup, *suppressors(rule))
-    return " ".join(words)
-
-
-def table_name(table: int, plan: Plan) -> str:
-    """Return what iproute2 calls a table, else its number."""
-    return table_names(plan).get(table, str(table))
-
-
-def _rules(plan: Plan, version: int) -> list[RoutingPolicyRule]:
-    built_in = BUILT_IN_RULES if version == 4 else BUILT_IN_RULES_IPV6
-    planned = [it for it in plan.rules() if it.src.version == version]
-    return sorted([*built_in, *planned], key=lambda rule: rule.priority)
-
-
-def _tables(plan: Plan, version: int) -> dict[int, list[_Entry]]:
-    tables: dict[int, list[_Entry]] = {}
-    for item in plan.interfaces:
-        for route in (*item.routes, *_routes_of_addresses(item)):
-            if route.to.version == version:
-                tables.setdefault(route.table, []).append(_Entry(item, route))
-    return tables
-
-
-def _routes_of_addresses(item: PlannedInterface) -> Iterator[Route]:
-    """Give what the kernel itself adds for each address of a link."""
-    for address in item.addresses:
-        yield Route(address.network, None, MAIN_TABLE, address.ip)
-        yield Route(ip_network(address.ip), None, LOCAL_TABLE, address.ip)
-
-
-def _other_sender(rule: RoutingPolicyRule, sender: Sender) -> str | None:
-    """Say why a rule on the sender does not match, None if it may."""
-    if rule.uid not in (None, sender.uid):
-        return f"does not match: it is for user {rule.uid} alone"
-    return None
+    goto: int | None = None
+    for rule in routing.rules:
+        if goto is not None and rule.priority < goto:
+            continue
+        told, best = _try(rule, routing, asked)
+        steps.append(Step(rule.priority, rule_text(rule, asked.plan), told))
+        if best:
+            return _found(tuple(steps), rule, best, asked)
+        matched = rule.goto is not None and not _mismatch(rule, asked)
+        goto = rule.goto if matched else None
+    text = "no table has a route to it: the kernel says network unreachable"
+    if asked.to.version == 6 and asked.host is None:
+        text = "the plan has no route to it: IPv6 is left to the routers"
+    return Explanation(tuple(steps), (), None, None, None, text)
 
 
 def _try(
-    plan: Plan,
-    rule: RoutingPolicyRule,
-    tables: dict[int, list[_Entry]],
-    to: Address,
-    source: Address | None,
-) -> tuple[str, _Entry | None]:
-    """Return what comes of a rule, in words, and the route if it decides."""
-    if rule.src.prefixlen and (source is None or source not in rule.src):
-        bound = "bound to no address" if source is None else f"from {source}"
-        return f"does not match: the packet is {bound}", None
-    entries = [it for it in tables.get(rule.table, ()) if to in it.route.to]
-    name = table_name(rule.table, plan)
-    if not entries:
-        return f"matches, but table {name} has no route to {to}", None
-    # The first of equals: the kernel keeps the order in which they came.
-    entry = max(
-        entries,
-        key=lambda it: (it.route.to.prefixlen, -(it.route.metric or 0)),
+    rule: Rule, routing: Routing, asked: Question
+) -> tuple[str, tuple[Entry, ...]]:
+    """Return what comes of a rule, in words, and the routes that decide."""
+    mismatch = _mismatch(rule, asked)
+    if mismatch:
+        return f"does not match: {mismatch}", ()
+    if rule.refusal is not None:
+        refused = Entry(rule.dst, rule.table or 0, rule.refusal)
+        return f"decides: {rule.refusal}", (refused,)
+    if rule.table is None:
+        onward = "nothing" if rule.goto is None else f"go to {rule.goto}"
+        return f"matches: {onward}", ()
+    best = _best(rule.table, routing, asked)
+    if not best:
+        return f"matches, but its table has no route to {asked.to}", ()
+    shown = route_text(best[0])
+    left_out = _suppressed(rule, best[0], routing)
+    if left_out:
+        return f"matches, but leaves out the route {shown}: {left_out}", ()
+    if best[0].kind == THROW:
+        return f"matches, and the route {shown} sends it on", ()
+    lacks = _is_lacking(best[0], asked) or not rule.is_there
+    missing = ", which is missing" if lacks else ""
+    return f"decides: the route {shown}{missing}", best
+
+
+def _mismatch(rule: Rule, asked: Question) -> str:
+    """Say why a rule does not match; "" where it does."""
+    why_not = ""
+    if rule.mark is not None and rule.mark[0] & rule.mark[1]:
+        why_not = "the packet has no mark"
+    elif rule.unmet:
+        why_not = f"the packet has no {rule.unmet}"
+    elif rule.src.prefixlen and asked.source is None:
+        why_not = "the packet is bound to no address"
+    elif asked.source is not None and asked.source not in rule.src:
+        why_not = f"the packet is from {asked.source}"
+    elif rule.uids and not _is_between(asked.sender.number, rule.uids):
+        whose = "-".join(map(str, sorted({*rule.uids})))
+        why_not = f"it is for user {whose} alone"
+    elif asked.to not in rule.dst:
+        why_not = f"the packet is to {asked.to}"
+    if rule.is_inverted:
+        return "" if why_not else "it is for all other packets"
+    return why_not
+
+
+def _is_between(number: int, bounds: tuple[int, int]) -> bool:
+    return bounds[0] <= number <= bounds[1]
+
+
+def _best(table: int, routing: Routing, asked: Question) -> tuple[Entry, ...]:
+    """Return the routes that the kernel takes, the likeliest one first."""
+    found = [
+        it for it in routing.entries if it.table == table and asked.to in it.to
+    ]
+    if not found:
+        return ()
+    length = max(it.to.prefixlen for it in found)
+    ordered = sorted(
+        (it for it in found if it.to.prefixlen == length),
+        key=lambda it: (_metric(it), _place(it)),
     )
-    shown = f"{_prefix_text(entry.route.to)} by {entry.item.name}"
+    first = ordered[0]
+    if asked.to.version == 4 or _is_lacking(first, asked):
+        return (first,)
+    # rt6_select(): of equals, any.
+    return tuple(it for it in ordered if _metric(it) == _metric(first))
+
+
+def _place(entry: Entry) -> float:
+    """Sort what is planned and missing before its equals that are there.
+
+    The kernel's own routes to a subnet that ENIs share are in the order in
+    which the addresses came, which nobody plans: one that is missing is last.
+    """
+    if entry.place is not None:
+        return entry.place
+    return -1 if entry.owner == PLAN else math.inf
+
+
+def _metric(entry: Entry) -> int:
+    if entry.metric is None:
+        return NO_METRIC[entry.to.version]
+    return entry.metric
+
+
+def _is_lacking(entry: Entry, asked: Question) -> bool:
+    is_route = entry.kind not in REFUSALS or entry.table
+    return bool(asked.host and is_route and entry.place is None)
+
+
+def _suppressed(rule: Rule, entry: Entry, routing: Routing) -> str:
+    if entry.kind in REFUSALS or entry.kind == THROW:
+        return ""
     length = rule.suppress_prefixlength
-    if length is not None and entry.route.to.prefixlen <= length:
-        return f"matches, but leaves out the route {shown}: too short", None
-    if rule.suppress_ifgroup is not None and plan.ifgroup is not None:
-        return f"matches, but leaves out the route {shown}: an ENI's", None
-    return f"decides: the route {shown}", entry
-
-
-def _prefix_text(prefix: Network) -> str:
-    return str(prefix) if prefix.prefixlen else "default"
+    if length is not None and entry.to.prefixlen <= length:
+        return "too short"
+    group = rule.suppress_ifgroup
+    devices = [hop.device for hop in entry.hops[:1]]
+    if group is not None and group in map(routing.groups.get, devices):
+        return "an ENI's"
+    return ""
 
 
 def _found(
     steps: tuple[Step, ...],
-    rule: RoutingPolicyRule,
-    entry: _Entry,
-    to: Address,
-    source: Address | None,
+    rule: Rule,
+    best: tuple[Entry, ...],
+    asked: Question,
 ) -> Explanation:
-    route, item = entry.route, entry.item
-    if rule.table == LOCAL_TABLE:
-        way = Way(LOOPBACK, LOCAL_TABLE, None, source or to)
-        why = f"{to} is an address of this host's own, on {item.name}"
-        return Explanation(steps, way, route.to, None, why)
-    way = Way(item.name, route.table, route.via, source or _source(entry, to))
-    why = _why(rule, entry, to, source)
-    return Explanation(steps, way, route.to, item.eni_id, why)
-
-
-def _source(entry: _Entry, to: Address) -> Address | None:
-    """Choose the address as the kernel does: inet_select_addr().
-
-    Of IPv6 addresses all but the first are deprecated: RFC 6724, rule 3.
-    """
-    if entry.route.prefsrc is not None:
-        return entry.route.prefsrc
-    if to.version == 6:
-        own = (it.ip for it in entry.item.addresses if it.version == 6)
-        return next(own, None)
-    near = entry.route.via or to
-    usable = [it for it in entry.item.addresses if it.version == 4]
-    fitting = [it for it in usable if near in it.network] or usable
-    return fitting[0].ip if fitting else None
-
-
-def _why(
-    rule: RoutingPolicyRule,
-    entry: _Entry,
-    to: Address,
-    source: Address | None,
-) -> str:
-    item, prefix = entry.item, entry.route.to
-    if entry.route.via is None:
-        where = f"{to} is in {prefix}, the subnet of {item.name}"
-    elif entry.route.via == LEARNED:
-        where = "its gateway is the router that advertises itself there"
-    else:
-        where = f"its gateway is {entry.route.via}"
-    if rule.src.prefixlen:
-        return f"what comes from {source} leaves by {item.name}; {where}"
-    if rule.uid is not None:
-        return f"user {rule.uid} is pinned to {item.name}; {where}"
-    if rule.priority == PRIORITY_POLICY:
-        return f"the policy sends {prefix} via {item.name}; {where}"
-    if prefix.prefixlen:
-        return where
-    return (
-        "no rule names its source and no policy its destination, so it"
-        f" takes the default route, which {item.name} has; {where}"
+    entry = best[0]
+    owner = entry.owner if rule.owner != OTHERS else OTHERS
+    ways = [
+        way
+        for each in best
+        for way in ways_of(each, asked.to, asked.source, asked.usable)
+    ]
+    missing = []
+    if not rule.is_there:
+        shown = rule_text(rule, asked.plan)
+        missing.append(f"rule {rule.priority}: {shown} is missing")
+    if _is_lacking(entry, asked):
+        missing.append(
+            f"route {route_text(entry)} in table {entry.table} is missing"
+        )
+    return Explanation(
+        steps=steps,
+        ways=tuple(ways),
+        route=entry.to if entry.kind not in REFUSALS or entry.table else None,
+        owner=owner,
+        eni_id=entry.eni_id,
+        why=why(rule, entry, owner, asked.to, asked.source),
+        missing=tuple(missing),
     )

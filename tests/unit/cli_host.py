@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from cc_multihome.apply.verify import LevelResult
 from cc_multihome.cli import core
 from cc_multihome.cli.main import main
 from cc_multihome.decide import Decision
-from cc_multihome.explain.lookup import Sender, Way, explain
+from cc_multihome.explain.lookup import explain
+from cc_multihome.explain.question import Sender
+from cc_multihome.explain.routing import Host, planned_routing
+from cc_multihome.explain.way import Way
 from cc_multihome.files import File
 from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.pipeline import Result
@@ -71,6 +75,7 @@ class CliHost:
         self.levels: tuple[LevelResult, ...] = GOOD
         self.error: Exception | None = None
         self.way: Way | None = None
+        self.routing: Host | None = None
         self.uids: dict[str, int] = {}
         self.asked: list[object] = []
 
@@ -82,6 +87,7 @@ class CliHost:
         patch.setattr(core, "kernel", lambda: self.kernel)
         patch.setattr(core, "kernel_way", self.kernel_way)
         patch.setattr(core, "uid_of", lambda name: self.uids.get(name))
+        patch.setattr(core, "host_routing", self.host_routing)
         patch.setattr(core, "missing", self.missing)
         patch.setattr(core, "running", lambda: self.running)
         patch.setattr(core, "read_key", lambda: self.key)
@@ -101,6 +107,10 @@ class CliHost:
         self.asked.append((to, source))
         found = explain(self.plan, to, source, sender=sender)
         return self.way or found.way
+
+    def host_routing(self, to: Address) -> Host:
+        """Hold what the plan says, or what `routing` does."""
+        return self.routing or host_of(self.plan, to.version)
 
     def missing(self, plan: Plan) -> tuple[str, ...]:
         """Compare a plan with the kernel."""
@@ -146,6 +156,24 @@ def make(patch: pytest.MonkeyPatch, folder: Path) -> CliHost:
     host = CliHost(plan_for(), folder)
     host.use(patch)
     return host
+
+
+def host_of(plan: Plan, version: int = 4) -> Host:
+    """Make the kernel's rules and routes that are just what a plan wants."""
+    held = planned_routing(plan, version)
+    return Host(
+        rules=held.rules,
+        entries=tuple(
+            replace(entry, place=place)
+            for place, entry in enumerate(held.entries)
+        ),
+        groups=held.groups,
+        addresses=tuple(
+            (item.name, each)
+            for item in plan.interfaces
+            for each in item.addresses
+        ),
+    )
 
 
 def read_json(

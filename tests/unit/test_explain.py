@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from cc_multihome.cli.main import main
 from cc_multihome.errors import CommandError
 from cc_multihome.explain import ask
 from cc_multihome.explain.ask import ask_kernel, differences
-from cc_multihome.explain.lookup import Way, explain
+from cc_multihome.explain.lookup import explain
+from cc_multihome.explain.routing import Entry, Hop
+from cc_multihome.explain.way import Way
 from cc_multihome.model import LEARNED, Plan
 from tests.unit.builders import address, eni, instance, plan_for, with_ipv6
-from tests.unit.cli_host import CliHost, make
+from tests.unit.cli_host import CliHost, host_of, make, read_json
 
 PRIVATE, PUBLIC = "10.224.184.51", "10.224.186.43"
 NAMED, UNNAMED = "192.0.2.14", "203.0.113.200"
@@ -70,6 +73,7 @@ def test_an_ipv6_destination_has_no_route_in_an_ipv4_plan() -> None:
     found = explain(plan_for(), ip_address("2001:db8::1"))
     assert found.way is None
     assert [0, 32766] == [step.priority for step in found.steps]
+    assert "IPv6" in found.why
 
 
 def test_agreement_is_told(
@@ -94,9 +98,54 @@ def test_disagreement_is_told(
     assert data["agree"] is False
     assert "docker0" in data["kernel"]["way"]["interface"]
     assert (
-        "interface: the plan says private, the kernel docker0"
+        "interface: expected private, the kernel has docker0"
         in data["differences"]
     )
+
+
+def test_what_others_added_is_no_disagreement(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container: the plan alone says default, and the kernel is right."""
+    held = host_of(host.plan)
+    gateway = ip_address("172.17.0.1")
+    bridge = Entry(
+        ip_network("172.17.0.0/16"), 254, hops=(Hop("docker0", None),), place=9
+    )
+    host.routing = replace(held, entries=(*held.entries, bridge))
+    host.way = Way("docker0", 254, None, gateway)
+    assert 0 == main(["explain", "172.17.0.5"])
+    out = capsys.readouterr().out
+    assert "by docker0" in out
+    assert "The plan has no part in it." in out
+    data = read_json(capsys, "explain", "172.17.0.5")
+    assert "public" == data["plan"]["way"]["interface"]
+    assert "others" == data["expected"]["decided_by"]
+
+
+def test_what_is_missing_is_named(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rule that somebody deleted, and what comes of it."""
+    held = host_of(host.plan)
+    rules = tuple(rule for rule in held.rules if rule.priority != 32700)
+    host.routing = replace(held, rules=rules)
+    host.way = explain(host.plan, ip_address(UNNAMED)).way
+    assert 1 == main(["explain", NAMED])
+    out = capsys.readouterr().out
+    assert "rule 32700: from all lookup multihome-policy is missing" in out
+    assert "interface: expected private, the kernel has public" in out
+
+
+def test_a_source_that_the_host_lost_is_named(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kernel is not asked: it would only refuse."""
+    held = host_of(host.plan)
+    host.routing = replace(held, addresses=held.addresses[:1])
+    assert 1 == main(["explain", NAMED, "--from", PUBLIC])
+    assert "an address of no link" in capsys.readouterr().out
+    assert [] == host.asked
 
 
 def test_files_are_asked_without_the_kernel(
@@ -118,12 +167,13 @@ def test_files_are_asked_without_the_kernel(
         pytest.param([NAMED, "--from", "x"], "--from: found 'x'", id="from"),
         pytest.param(
             [NAMED, "--from", "10.9.9.9"],
-            f"an address of an ENI: {PRIVATE}, {PUBLIC}",
+            f"as of an ENI: {PRIVATE}, {PUBLIC}",
             id="of no ENI",
         ),
         pytest.param(
             ["2001:db8::1", "--from", PUBLIC], "no packet", id="families"
         ),
+        pytest.param(["0.0.0.0"], "DEST: found 0.0.0.0", id="nowhere"),
     ],
 )
 def test_a_question_without_an_answer_is_refused(
@@ -140,7 +190,7 @@ def test_a_question_without_an_answer_is_refused(
 def test_a_kernel_without_a_route_has_no_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Other errors of ip(8) are errors."""
+    """A refusal is one; other errors of ip(8) are errors."""
 
     def refuse(argv: list[str]) -> str:
         raise CommandError(message)
@@ -148,8 +198,11 @@ def test_a_kernel_without_a_route_has_no_way(
     monkeypatch.setattr(ask, "run", refuse)
     message = "RTNETLINK answers: Network is unreachable"
     assert ask_kernel(ip_address(NAMED)) is None
-    message = "RTNETLINK answers: Invalid argument"
-    with pytest.raises(CommandError, match="Invalid"):
+    message = "RTNETLINK answers: Permission denied"
+    refused = Way(None, None, None, None, "prohibit")
+    assert ask_kernel(ip_address(NAMED)) == refused
+    message = "ip is not installed"
+    with pytest.raises(CommandError, match="not installed"):
         ask_kernel(ip_address(NAMED))
 
 
@@ -207,12 +260,11 @@ def test_the_plan_says_which_way_ipv6_goes(
 def test_a_learned_gateway_agrees_with_whichever_the_kernel_has() -> None:
     """But not with none."""
     source = address("2001:db8::5")
-    plan = Way("ens5", 254, LEARNED, source)
-    assert (
-        differences(plan, Way("ens5", 254, address("fe80::1"), source)) == ()
-    )
-    assert differences(plan, Way("ens5", 254, None, source)) == (
-        "gateway: the plan says _ipv6ra, the kernel None",
+    expected = explain(ipv6_plan(), address("2001:db8:9::1"))
+    kernel = Way("ens5", 254, address("fe80::1"), source)
+    assert differences(expected, kernel) == ()
+    assert differences(expected, replace(kernel, gateway=None)) == (
+        "gateway: expected _ipv6ra, the kernel has none",
     )
 
 

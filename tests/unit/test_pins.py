@@ -15,7 +15,8 @@ import pytest
 from cc_multihome.cli.main import main
 from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import ConfigError
-from cc_multihome.explain.lookup import Sender, explain
+from cc_multihome.explain.lookup import explain
+from cc_multihome.explain.question import Sender
 from cc_multihome.model import RoutingPolicyRule
 from cc_multihome.numbers import PRIORITY_USER
 from cc_multihome.plan.as_dict import plan_as_dict
