@@ -8,26 +8,34 @@ whether an answer came within its time.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from typing import Any
 
 from cc_multihome.errors import CommandError
 from cc_multihome.model import LEARNED, Address, Plan, PlannedInterface
 from cc_multihome.numbers import MAIN_TABLE
 from cc_multihome.run import run
 
+LOG = logging.getLogger(__name__)
+
 DNS_PORT = 53
 IMDS = {4: "169.254.169.254", 6: "fd00:ec2::254"}
 INTERVAL_S = 0.25
-# ip-neighbour(8): the entry is valid, by an answer that has come.
-ANSWERED = ("REACHABLE", "PERMANENT", "NOARP")
+# ip-neighbour(8), the states of an entry.
+ANSWERED = "REACHABLE"
+SET_BY_HAND = ("PERMANENT", "NOARP")
+REMEMBERED = ("REACHABLE", "STALE", "DELAY")
+UNDER_WAY = ("INCOMPLETE", "PROBE")
+UNKNOWN = ("NONE", "FAILED")
 # RFC 1035, 4.1.1: NOERROR and NXDOMAIN are answers of a working resolver.
 WORKING_RCODES = (0, 3)
 
@@ -122,23 +130,55 @@ def ask_all(probes: Iterable[Probe], timeout: float) -> dict[str, bool]:
 def ask_neighbour(address: str, device: str, timeout: float) -> bool:
     """Let the kernel ask a neighbour for its MAC: ARP, or NDP.
 
-    `use` starts what a packet to it would start (ip-neighbour(8)); an entry
-    of which the kernel is not sure is asked again by it within 5 seconds.
+    An entry that is valid by an earlier answer proves nothing: the kernel is
+    told to ask again, and goes on using it meanwhile.
     """
     deadline = time.monotonic() + timeout
-    words = ["neigh", "replace", address, "dev", device, "use"]
+    asked = False
     try:
-        run(["ip", *words])
         while True:
-            shown = run(["ip", "-j", "neigh", "show", address, "dev", device])
-            for entry in json.loads(shown or "[]"):
-                if set(ANSWERED) & set(entry.get("state", ())):
-                    return True
+            entry = _read_neighbour(address, device)
+            state = entry["state"]
+            if state in SET_BY_HAND or (asked and state == ANSWERED):
+                return True
+            asked = _ask_again(address, device, entry, asked) or asked
             if time.monotonic() > deadline:
                 return False
             time.sleep(INTERVAL_S)
     except CommandError:
         return False
+
+
+def _ask_again(
+    address: str, device: str, entry: Mapping[str, Any], asked: bool
+) -> bool:
+    """Start a new question unless one is under way; say whether one is."""
+    state = entry["state"]
+    if state in UNKNOWN:
+        # What a packet to it would start (ip-neighbour(8)).
+        words = ["replace", address, "dev", device, "use"]
+    elif not asked and state in REMEMBERED:
+        # IPv6: that it is a router would be forgotten.
+        router = ["router"] if "router" in entry else []
+        words = ["change", address, "dev", device, "nud", "probe", *router]
+    else:
+        return state in UNDER_WAY
+    try:
+        run(["ip", "neigh", *words])
+    except CommandError as err:
+        # It may have changed in between; a device that is gone shows next.
+        LOG.debug("%s is not asked: %s", address, err)
+        return False
+    return True
+
+
+def _read_neighbour(address: str, device: str) -> dict[str, Any]:
+    """Return the kernel's entry; with the one state "NONE" for none."""
+    shown = run(["ip", "-j", "neigh", "show", address, "dev", device])
+    for entry in json.loads(shown or "[]"):
+        for state in entry.get("state", ()):
+            return {**entry, "state": state}
+    return {"state": "NONE"}
 
 
 def ask_learned_router(device: str, timeout: float) -> bool:

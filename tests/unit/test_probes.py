@@ -159,35 +159,85 @@ def test_all_are_asked_at_the_same_time() -> None:
     assert ask_all([], 1) == {}
 
 
+class Kernel:
+    """A neighbour's entry that goes from state to state.
+
+    Attributes:
+        states: one for each time it is shown; the last one stays.
+        asked: what it was told.
+    """
+
+    def __init__(self, *states: str) -> None:
+        self.states = list(states)
+        self.asked: list[str] = []
+
+    def run(self, argv: list[str]) -> str:
+        """Stand in for `ip neigh`."""
+        if "show" not in argv:
+            self.asked.append(" ".join(argv[2:]))
+            return ""
+        more = len(self.states) > 1
+        state = self.states.pop(0) if more else self.states[0]
+        entry = {"dst": "10.0.0.1", "state": [state]}
+        return json.dumps([entry] if state != "NONE" else [])
+
+
+USE = "replace 10.0.0.1 dev ens5 use"
+PROBE = "change 10.0.0.1 dev ens5 nud probe"
+
+
 @pytest.mark.parametrize(
-    ("states", "expected"),
+    ("states", "expected", "asked"),
     [
-        pytest.param([["REACHABLE"]], True, id="at once"),
+        pytest.param(("NONE", "REACHABLE"), True, [USE], id="new"),
         pytest.param(
-            [["STALE"], ["DELAY"], ["PROBE"], ["REACHABLE"]], True, id="later"
+            ("REACHABLE", "PROBE", "REACHABLE"), True, [PROBE], id="again"
         ),
-        pytest.param([["STALE"], ["PROBE"], ["FAILED"]], False, id="dead"),
-        pytest.param([["INCOMPLETE"]], False, id="never"),
+        pytest.param(
+            ("STALE", "PROBE", "REACHABLE"), True, [PROBE], id="remembered"
+        ),
+        pytest.param(
+            ("FAILED", "INCOMPLETE", "FAILED", "REACHABLE"),
+            True,
+            [USE, USE],
+            id="late",
+        ),
+        pytest.param(("INCOMPLETE", "REACHABLE"), True, [], id="under way"),
+        pytest.param(("PERMANENT",), True, [], id="set by hand"),
+        pytest.param(("REACHABLE", "PROBE"), False, [PROBE], id="no more"),
+        pytest.param(("NONE", "INCOMPLETE"), False, [USE], id="never"),
     ],
 )
 def test_a_neighbour_has_answered_when_the_kernel_says_so(
     monkeypatch: pytest.MonkeyPatch,
-    states: list[list[str]],
+    states: tuple[str, ...],
     expected: bool,
+    asked: list[str],
 ) -> None:
-    """An entry that is only remembered proves nothing."""
-    left = list(states)
-
-    def run(argv: list[str]) -> str:
-        if "replace" in argv:
-            return ""
-        state = left.pop(0) if len(left) > 1 else left[0]
-        return json.dumps([{"dst": "10.0.0.1", "state": state}])
-
-    monkeypatch.setattr(probes, "run", run)
+    """An entry that is only remembered proves nothing: it is asked again."""
+    kernel = Kernel(*states)
+    monkeypatch.setattr(probes, "run", kernel.run)
     monkeypatch.setattr(probes, "INTERVAL_S", 0.001)
     patience = PATIENCE_S[expected]
     assert ask_neighbour("10.0.0.1", "ens5", patience) is expected
+    assert asked == kernel.asked
+
+
+def test_a_question_that_comes_too_late_is_asked_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The entry was dropped between the look and the question."""
+    kernel = Kernel("STALE", "NONE", "REACHABLE")
+
+    def run(argv: list[str]) -> str:
+        if "probe" in argv:
+            raise CommandError("No such file or directory")
+        return kernel.run(argv)
+
+    monkeypatch.setattr(probes, "run", run)
+    monkeypatch.setattr(probes, "INTERVAL_S", 0.001)
+    assert ask_neighbour("10.0.0.1", "ens5", PATIENCE_S[True])
+    assert [USE] == kernel.asked
 
 
 def test_a_device_that_is_gone_does_not_answer(
