@@ -21,9 +21,9 @@ from typing import Any
 from cc_multihome.run import RUN_ENV
 from tests.lab.host import LabError, Result
 
-CONNECT_TIMEOUT_S = 60.0
+CONNECT_TIMEOUT_S = 120.0
 # One answer of the agent. A guest under emulation that boots is slow.
-ANSWER_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 120.0
 CHUNK_BYTES = 1 << 20
 # Its answer follows this byte, which is never part of JSON text.

@@ -16,6 +16,8 @@ from cc_multihome.run import RUN_TIMEOUT_S, run
 # IFNAMSIZ less the closing NUL, include/uapi/linux/if.h.
 IFNAME_MAX = 15
 POLL_S = 0.05
+# For what is there at once, unless the machine is busy.
+WAIT_S = 60.0
 
 
 def device_name(prefix: str, name: str) -> str:
@@ -98,7 +100,7 @@ class Netns:
         *,
         port: int,
         udp: bool = False,
-        timeout: float = 15.0,
+        timeout: float = WAIT_S,
     ) -> None:
         """Wait until something listens on a port in here.
 
@@ -126,7 +128,7 @@ class Netns:
 
 
 def wait_until(
-    holds: Callable[[], bool], *, what: str, timeout: float = 15.0
+    holds: Callable[[], bool], *, what: str, timeout: float = WAIT_S
 ) -> None:
     """Wait until `holds()` is true.
 

@@ -14,7 +14,8 @@ from tests.lab.netns import Netns
 
 HERE = Path(__file__).parent
 TRAFFIC, PROBE = HERE / "traffic.py", HERE / "probe.py"
-STOP_TIMEOUT_S = 10.0
+# It waits for late answers itself.
+STOP_TIMEOUT_S = 30.0
 
 
 @dataclass

@@ -14,7 +14,7 @@ from tests.lab.host import LabError, tail
 from tests.lab.qemu import AGENT_SOCKET, CONSOLE_LOG, QMP_SOCKET
 from tests.lab.qmp import Qmp
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 QUIT_TIMEOUT_S = 10.0
 
 

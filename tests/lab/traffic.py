@@ -8,9 +8,10 @@
 
 `ping` sends RATE echo requests a second; `stream` sends RATE numbered lines
 a second over one TCP connection to `serve`, and does not make it anew when it
-breaks. Both go on until standard input ends, wait a second for the last
-answers, and print {"sent", "received", "longest_gap_s"}; `stream` also
-{"retransmits"}. `serve` echoes in the background, and ends by itself.
+breaks. Both go on until standard input ends, wait some seconds for answers
+that are not there yet, and print {"sent", "received", "longest_gap_s"};
+`stream` also {"retransmits"}. `serve` echoes in the background, and ends by
+itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-LAST_ANSWERS_S = 1.0
+# A busy machine may answer late; what has not come by then is lost.
+LAST_ANSWERS_S = 5.0
 # Of ICMP and of ICMPv6: the request, the reply.
 ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}
 LINE = 8
@@ -56,6 +58,7 @@ def go_on(
     rate: float,
     send: Callable[[int], object],
     receive: Callable[[], int],
+    each: int = 1,
 ) -> tuple[int, Gaps]:
     """Send at a steady rate until standard input ends; return the number.
 
@@ -63,11 +66,14 @@ def go_on(
         send: is given the number of what it sends.
         receive: returns how much came, 0 for what does not count; EOFError
             ends it all.
+        each: how much comes for one that was sent.
     """
     sent, gaps = 0, Gaps()
     start = gaps.last
     end: float | None = None
-    while end is None or time.monotonic() < end:
+    while end is None or (
+        time.monotonic() < end and gaps.received < sent * each
+    ):
         due = start + sent / rate
         if end is None and time.monotonic() >= due:
             with suppress(OSError):
@@ -140,6 +146,7 @@ def stream(address: str, port: int, rate: float) -> Told:
             rate,
             lambda number: sock.send(b"%7d\n" % number),
             lambda: receive_some(sock),
+            LINE,
         )
         silent = time.monotonic() - gaps.last - LAST_ANSWERS_S
         again = retransmits(sock)

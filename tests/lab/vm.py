@@ -43,9 +43,9 @@ from tests.lab.shape import LabEni, Shape
 VM_TOOLS = ("ip", "qemu-img", "qemu-system-x86_64")
 # Four times what emulation takes on two cores.
 BOOT_TIMEOUT_S = 420.0
-RESTORE_TIMEOUT_S = 60.0
+RESTORE_TIMEOUT_S = 120.0
 # The guest lets go of a PCI device when its ACPI handler comes to it.
-UNPLUG_TIMEOUT_S = 30.0
+UNPLUG_TIMEOUT_S = 90.0
 POWER_OFF_TIMEOUT_S = 120.0
 
 

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from cc_multihome.numbers import ENI_IFGROUP
@@ -15,6 +18,8 @@ __all__ = ["planned_rules"]
 
 RUN_AGAIN = "cloud-init single --name multihome --frequency always"
 LOG = "/var/log/cloud-init.log"
+# A rollback, or what networkd and udev do, on a busy machine.
+SETTLED_WITHIN_S = 240.0
 OWN_FILES = (
     "/run/netplan /run/systemd/network /etc/iproute2/rt_tables.d"
     " /etc/resolv.conf /etc/netplan"
@@ -43,6 +48,50 @@ def read_state(instance: LabInstance) -> dict[str, Any]:
             "systemctl is-active systemd-resolved", check=False
         ).out.strip(),
     }
+
+
+def wait_for(
+    holds: Callable[[], bool], what: str, within: float = SETTLED_WITHIN_S
+) -> float:
+    """Wait until something holds; return how many seconds it took.
+
+    Args:
+        what: is said when it did not come.
+        within: seconds; a busy machine is no failure.
+    """
+    started = time.monotonic()
+    while not holds():
+        assert time.monotonic() - started < within, what
+        time.sleep(0.5)
+    return time.monotonic() - started
+
+
+def wait_for_state(instance: LabInstance, state: dict[str, Any]) -> None:
+    """Wait until the guest looks like that, and fail if it never does.
+
+    networkd has its own pace after a reload or a restart.
+    """
+    _wait_for_equal(state, lambda: read_state(instance))
+
+
+def wait_for_rules(
+    instance: LabInstance, rules: list[tuple[int, str, int]]
+) -> None:
+    """Wait until the guest has these rules, in order, and no others."""
+    _wait_for_equal(rules, instance.priorities)
+
+
+def _wait_for_equal(wanted: object, read: Callable[[], object]) -> None:
+    """Fail with the difference when it does not come."""
+    seen = [read()]
+
+    def is_equal() -> bool:
+        seen.append(read())
+        return seen[-1] == wanted
+
+    with suppress(AssertionError):
+        wait_for(is_equal, "")
+    assert wanted == seen[-1]
 
 
 def file_stamps(instance: LabInstance) -> str:

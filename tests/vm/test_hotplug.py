@@ -7,7 +7,6 @@ ENIs are pinged meanwhile and must lose nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,7 +22,7 @@ from tests.lab.instance import LabInstance, booted
 from tests.lab.pinging import is_answered, pinging
 from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
-from tests.vm.state import planned_rules, read_state
+from tests.vm.state import planned_rules, read_state, wait_for
 
 SEED = replace(
     SEED_INTENT.shape, subnets=(*SEED_INTENT.shape.subnets, THIRD_SUBNET)
@@ -33,7 +32,6 @@ WITH_THIRD = replace(SEED, enis=(*SEED.enis, THIRD))
 # The derived table of (network_card 0, device_number 2), and its rule.
 THIRDS_RULE = (31102, "10.224.187.20", 31002)
 RT_TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
-WITHIN_S = 150.0
 NETWORKD_LOG = "journalctl -b -o cat -u systemd-networkd"
 
 
@@ -46,15 +44,6 @@ def host(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
         assert "done" == instance.boot.cloud_init, instance.boot.why
         instance.vm.run("systemctl stop multihome-refresh.timer")
         yield instance
-
-
-def wait_for(holds: Callable[[], bool], what: str) -> float:
-    """Wait until something holds; return how many seconds it took."""
-    started = time.monotonic()
-    while not holds():
-        assert time.monotonic() - started < WITHIN_S, what
-        time.sleep(0.5)
-    return time.monotonic() - started
 
 
 def others_lose_nothing(host: LabInstance, change: Callable[[], None]) -> None:
@@ -70,9 +59,9 @@ def others_lose_nothing(host: LabInstance, change: Callable[[], None]) -> None:
         assert 0 == item.lost, found
 
 
-def answers(host: LabInstance, address: str) -> bool:
-    """Ping an address from the company's side."""
-    return is_answered(host.vpc.corp, address, within=3)
+def answers(host: LabInstance, address: str, *, within: float = 30) -> bool:
+    """Ping an address from the company's side until it answers."""
+    return is_answered(host.vpc.corp, address, within=within)
 
 
 def refresh(host: LabInstance) -> None:

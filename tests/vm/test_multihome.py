@@ -24,6 +24,8 @@ from tests.vm.state import (
     planned_rules,
     read_state,
     suppressor_group,
+    wait_for_rules,
+    wait_for_state,
 )
 
 
@@ -134,16 +136,15 @@ def test_an_overlay_of_puppets_applies_on_top(seed: LabInstance) -> None:
         "{to: 198.51.100.77, table: 10, priority: 500}]}}}\n"
     )
     seed.vm.agent.put(content.encode(), overlay, mode=0o600)
-    seed.vm.run("netplan apply; sleep 3")
+    rules = sorted([*planned_rules(SEED_INTENT), (500, "all", 10)])
+    seed.vm.run("netplan apply")
 
-    rules = seed.priorities()
-    assert (500, "all", 10) in rules
-    assert set(planned_rules(SEED_INTENT)) <= set(rules)
+    wait_for_rules(seed, rules)
     seed.vm.run(RUN_AGAIN)
     assert rules == seed.priorities()
 
-    seed.vm.run(f"rm {overlay}; netplan apply; sleep 3")
-    assert planned_rules(SEED_INTENT) == seed.priorities()
+    seed.vm.run(f"rm {overlay}; netplan apply")
+    wait_for_rules(seed, planned_rules(SEED_INTENT))
     assert_every_flow_is_right(seed)
 
 
@@ -167,13 +168,13 @@ def test_a_plan_that_does_not_come_about_is_taken_back(
         " 'outside': {'device_number': 1}}})"
     )
     result = seed.vm.run(f'python3 -c "{changed}"', check=False)
-    seed.vm.run(f"rm -r {folder}; networkctl reload; sleep 3")
+    seed.vm.run(f"rm -r {folder}; networkctl reload")
 
     assert 0 != result.status
     assert "does not hold the plan" in result.err
     assert "The former state was put back" in result.err
     assert "on outside is missing" in result.err
-    assert state == read_state(seed)
+    wait_for_state(seed, state)
 
 
 def test_a_reboot_ends_in_the_same_state(seed: LabInstance) -> None:
@@ -183,7 +184,7 @@ def test_a_reboot_ends_in_the_same_state(seed: LabInstance) -> None:
     boot = seed.vm.reboot()
 
     assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
-    assert before == read_state(seed)
+    wait_for_state(seed, before)
     assert_every_flow_is_right(seed)
 
 
