@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +72,14 @@ class LabInstance:
 
     def priorities(self, family: str = "-4") -> list[tuple[int, str, int]]:
         """Return a family's rules in order: (priority, source, table)."""
-        return [
-            (rule["priority"], _source(rule), int(rule["table"]))
-            for rule in self.ip_json(f"{family} rule show")
-        ]
+        return priorities(self.ip_json(f"{family} rule show"))
+
+
+def priorities(rules: Iterable[dict[str, Any]]) -> list[tuple[int, str, int]]:
+    """Return (priority, source, table) of rules as `ip` shows them."""
+    return [
+        (rule["priority"], _source(rule), int(rule["table"])) for rule in rules
+    ]
 
 
 def _source(rule: dict[str, Any]) -> str:
