@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 
+from cc_multihome.apply.checkpoint import JOURNAL
 from cc_multihome.apply.lock import holder
 from cc_multihome.errors import MultihomeError
 from cc_multihome.pipeline import end_unfinished
@@ -21,6 +22,10 @@ LOG = logging.getLogger(__name__)
 def main() -> int:
     """Undo the unfinished run; return 1 when that failed."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not JOURNAL.exists():
+        # The run has ended just now; it, or the next one, is not to be
+        # killed.
+        return 0
     process = holder()
     if process is not None:
         LOG.warning("process %d hangs: it is killed", process)

@@ -26,10 +26,11 @@ from cc_multihome.apply.rename import rename_links
 from cc_multihome.decide import decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
-from cc_multihome.errors import MultihomeError
+from cc_multihome.errors import MultihomeError, RefusedError
 from cc_multihome.files import File, read_text, write
 from cc_multihome.model import Instance, Plan
 from cc_multihome.plan.choose import has_address
+from cc_multihome.record import Result, Run
 
 LOG = logging.getLogger(__name__)
 
@@ -41,20 +42,27 @@ INSTANCE_ID = Path("/var/lib/cloud/data/instance-id")
 def main() -> int:
     """Put the kept plan in place; never fail the boot."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    run = Run("kept")
     try:
         with only_one_run():
-            put_kept_back()
+            if put_kept_back(run):
+                run.record(Result("kept", changed=True))
     except (MultihomeError, OSError, KeyError, TypeError) as err:
         LOG.warning(
             "the kept plan is not put back, cloud-init's networking comes"
             " up: %s",
             err,
         )
+        run.record(Result("refused"), error=err)
     return 0
 
 
-def put_kept_back() -> bool:
-    """Put the kept plan in force; say whether it is."""
+def put_kept_back(run: Run) -> bool:
+    """Put the kept plan in force; say whether it is.
+
+    Raises:
+        RefusedError: it is not for this host; says why.
+    """
     kept = state.load(state.KEPT)
     if kept is None:
         return False
@@ -64,13 +72,12 @@ def put_kept_back() -> bool:
     instance = instance_from_tree(kept["metadata"])
     why_not = other_host(instance)
     if why_not:
-        LOG.info("the kept plan is not for this host: %s", why_not)
-        return False
+        raise RefusedError(f"the kept plan is not for this host: {why_not}")
     # DHCP is not there yet to give them.
-    decision = decide(kept["key"], known=instance, mtus=kept["mtus"])
-    if decision is None or not decision.plan.interfaces:
+    run.decision = decide(kept["key"], known=instance, mtus=kept["mtus"])
+    if run.decision is None or not run.decision.plan.interfaces:
         return False
-    _put_in_place(decision.plan, decision.files)
+    _put_in_place(run.decision.plan, run.decision.files)
     state.set_active("kept")
     LOG.info("the kept plan is in place for %s", instance.instance_id)
     return True

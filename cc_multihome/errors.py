@@ -70,6 +70,10 @@ class RefusedError(ApplyError):
     """The plan was refused before anything was changed."""
 
 
+class BusyError(ApplyError):
+    """Another run goes on; nothing was changed."""
+
+
 class VerifyError(ApplyError):
     """The kernel did not come to hold the plan in time."""
 

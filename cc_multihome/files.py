@@ -136,7 +136,10 @@ def keeping_unchanged(
 ) -> Iterator[None]:
     """Let a block write files anew; those with the same content stay.
 
-    Same inode, same time: as if they had not been written.
+    Same inode, same time: as if they had not been written. When the block
+    fails, all are as they were: netplan removes its files before it writes
+    them, and finds no space for them on a full file system. A rename needs
+    none.
 
     Args:
         scratch: a directory on the same file system as `directory`.
@@ -147,7 +150,15 @@ def keeping_unchanged(
         for path in directory.glob(pattern):
             if path.is_file():
                 os.link(path, before / path.name)
-        yield
+        try:
+            yield
+        except BaseException:
+            for path in directory.glob(pattern):
+                if path.is_file():
+                    path.unlink()
+            for path in before.iterdir():
+                os.replace(path, directory / path.name)
+            raise
         for path in before.iterdir():
             now = directory / path.name
             if now.is_file() and filecmp.cmp(path, now, shallow=False):

@@ -8,31 +8,19 @@ was kept), `hotplug`, `refresh` (the timer), `person`, or `deadline`.
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
-from cc_multihome import state
+from cc_multihome import history, state
 from cc_multihome.apply.host import Applied, apply_plan, restore
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.rollback import undo_journal
-from cc_multihome.apply.verify import LevelResult
 from cc_multihome.config.drop_ins import DROP_INS
 from cc_multihome.decide import Decision, decide
-from cc_multihome.discover.imds_tree import instance_from_tree, tree_of
-from cc_multihome.discover.kernel import read_kernel
-from cc_multihome.errors import (
-    ApplyError,
-    ConfigError,
-    ImdsError,
-    LinkError,
-    MultihomeError,
-    RefusedError,
-    RollbackError,
-)
+from cc_multihome.discover.imds_tree import instance_from_tree
+from cc_multihome.errors import ApplyError, BusyError, RollbackError
 from cc_multihome.model import Instance
-from cc_multihome.plan.as_dict import plan_as_dict
+from cc_multihome.record import Result, Run
 
 __all__ = [
     "Decision",
@@ -48,21 +36,10 @@ LOG = logging.getLogger(__name__)
 # Nobody waits for their outcome, and they come again by themselves.
 UNATTENDED = ("hotplug", "refresh")
 RUNTIME = (*UNATTENDED, "person")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run came to.
-
-    Attributes:
-        outcome: `applied`, `unchanged`, `refused`, `rolled_back`,
-            `rollback_failed`, `kept`, `off` or `restored` (docs/cli.md).
-        changed: whether anything on the host is other than before.
-    """
-
-    outcome: str
-    changed: bool = False
-    verification: tuple[LevelResult, ...] = ()
+UNFINISHED = (
+    "a run was killed or did not end in time; what it had changed was undone"
+)
+SECOND_TRY = "At a second try the former state was put back."
 
 
 def read_key() -> object:
@@ -93,22 +70,16 @@ def configure(
         MultihomeError: reading or applying failed; the host is as before.
         RollbackError: the former state could not be put back whole.
     """
-    with only_one_run():
-        run = _Run(trigger)
-        try:
-            undo_journal()
-            decision = decide(
-                raw,
-                known=known,
-                runtime=trigger in RUNTIME,
-                # What was kept has them in it.
-                drop_ins=None if trigger == "kept" else DROP_INS,
-            )
-            run.decision = decision
-            result = _act(decision, run, prove=prove)
-        except (MultihomeError, OSError) as err:
-            run.record(Result(_outcome_of(err)), error=err)
-            raise
+    with _recorded(trigger) as run:
+        _undo_unfinished()
+        run.decision = decide(
+            raw,
+            known=known,
+            runtime=trigger in RUNTIME,
+            # What was kept has them in it.
+            drop_ins=None if trigger == "kept" else DROP_INS,
+        )
+        result = _act(run.decision, run, prove=prove)
         run.record(result, error=because)
         return result
 
@@ -119,19 +90,15 @@ def end_unfinished() -> bool:
     Raises:
         RollbackError: the former state could not be put back whole.
     """
-    with only_one_run():
-        run = _Run("deadline")
-        try:
-            if not undo_journal():
-                return False
-        except RollbackError as err:
-            run.record(Result("rollback_failed"), error=err)
-            raise
-        error = ApplyError(
-            "a run was killed or did not end in time; what it had changed"
-            " was undone"
-        )
-        run.record(Result("rolled_back", changed=True), error=error)
+    with _recorded("deadline") as run:
+        former = state.load(state.STATUS) or {}
+        if not _undo_unfinished():
+            return False
+        error = UNFINISHED
+        if former.get("outcome") == "rollback_failed":
+            error = f"{former['error']}\n{SECOND_TRY}"
+        result = Result("rolled_back", changed=True)
+        run.record(result, error=ApplyError(error))
         return True
 
 
@@ -141,14 +108,14 @@ def take_away(trigger: str = "refresh") -> Result:
     Raises:
         MultihomeError: it could not be done.
     """
-    with only_one_run():
-        undo_journal()
+    with _recorded(trigger) as run:
+        _undo_unfinished()
         restore()
         names = (state.KEY, state.KEPT, state.PREVIOUS, state.FAILED)
         state.forget(*names)
         state.set_active(None)
         result = Result("restored", changed=True)
-        _Run(trigger).record(result)
+        run.record(result)
         return result
 
 
@@ -162,30 +129,55 @@ def roll_back(trigger: str = "person") -> Result:
     Raises:
         MultihomeError: it could not be done.
     """
-    with only_one_run():
-        run = _Run(trigger)
-        try:
-            result = _go_back(run)
-        except (MultihomeError, OSError) as err:
-            run.record(Result(_outcome_of(err)), error=err)
-            raise
+    with _recorded(trigger) as run:
+        result = _go_back(run)
         run.record(result)
         return result
 
 
-def _go_back(run: _Run) -> Result:
-    if undo_journal():
+@contextmanager
+def _recorded(trigger: str) -> Iterator[Run]:
+    """Run under the lock; the status tells of an error of any kind."""
+    run = Run(trigger)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_one_run())
+            yield run
+        except BusyError:
+            # The run that goes on has a record of its own.
+            raise
+        except BaseException as err:
+            outcome = "rolled_back" if run.has_begun else "refused"
+            if isinstance(err, RollbackError):
+                outcome = "rollback_failed"
+            run.record(Result(outcome), error=err)
+            raise
+
+
+def _undo_unfinished() -> bool:
+    """Undo a run that did not end; what it tried counts as failed."""
+    try:
+        found = undo_journal()
+    except RollbackError as err:
+        history.remember_unfinished(str(err))
+        raise
+    if found:
+        history.remember_unfinished(UNFINISHED)
+    return found
+
+
+def _go_back(run: Run) -> Result:
+    if _undo_unfinished():
         return Result("rolled_back", changed=True)
     kept, previous = state.load(state.KEPT), state.load(state.PREVIOUS)
     if kept:
-        _remember_failed(kept["fingerprint"], "rolled back by a person")
+        history.remember_given_up(kept["fingerprint"])
     if previous:
-        decision = decide(
+        run.decision = decide(
             previous["key"], known=instance_from_tree(previous["metadata"])
         )
-        run.decision = decision
-        if decision is not None:
-            applied = apply_plan(decision.plan, decision.files)
+        if run.decision is not None:
+            applied = _apply(run.decision, run)
             state.save(state.KEPT, previous)
             state.forget(state.PREVIOUS)
             return Result("rolled_back", applied.changed, applied.verification)
@@ -194,113 +186,39 @@ def _go_back(run: _Run) -> Result:
     return Result("restored", changed=True)
 
 
-def _act(decision: Decision | None, run: _Run, *, prove: bool) -> Result:
+def _act(decision: Decision | None, run: Run, *, prove: bool) -> Result:
     if decision is None:
         LOG.info("multihome is false: what was done is taken back")
         restore()
         state.forget(state.KEPT, state.PREVIOUS)
         state.set_active(None)
         return Result("off")
-    failed = state.load(state.FAILED) or {}
-    if (
-        run.trigger in UNATTENDED
-        and failed.get("input") == decision.fingerprint
-    ):
-        raise RefusedError(
-            "this plan was taken back before and is not tried again until"
-            " something of it changes, at the next boot, or by `multihome"
-            f" apply`. It failed at {failed['time']}: {failed['error']}"
-        )
-    applied = _apply(decision, prove=prove)
+    if run.trigger in UNATTENDED:
+        history.refuse_failed(decision)
+    applied = _apply(decision, run, prove=prove)
     state.forget(state.FAILED)
-    _keep(decision)
+    history.keep(decision)
     outcome = "applied" if applied.changed else "unchanged"
     if run.trigger == "kept":
         outcome = "kept"
     return Result(outcome, applied.changed, applied.verification)
 
 
-def _apply(decision: Decision, *, prove: bool) -> Applied:
+def _apply(decision: Decision, run: Run, *, prove: bool = True) -> Applied:
+    """Apply it; what was begun and taken back is remembered as failed."""
+    seen = None
+
+    def look() -> None:
+        nonlocal seen
+        run.has_begun = True
+        seen = history.look_at_kernel()
+
     try:
-        return apply_plan(decision.plan, decision.files, prove=prove)
-    except ApplyError as err:
-        _remember_failed(decision.fingerprint, str(err), decision)
+        with history.attempting(decision):
+            return apply_plan(
+                decision.plan, decision.files, prove=prove, before_undo=look
+            )
+    except Exception as err:
+        if run.has_begun:
+            history.remember_failed(decision, str(err), seen)
         raise
-
-
-def _keep(decision: Decision) -> None:
-    """Keep what was proved: as data, from which the plan comes again."""
-    kept = state.load(state.KEPT)
-    value = {
-        "fingerprint": decision.fingerprint,
-        "key": decision.key,
-        "metadata": tree_of(decision.instance),
-        "mtus": {item.mac: item.mtu for item in decision.plan.interfaces},
-    }
-    if kept and kept["fingerprint"] != decision.fingerprint:
-        state.save(state.PREVIOUS, kept)
-    state.save(state.KEPT, value)
-
-
-def _remember_failed(
-    fingerprint: str, error: str, decision: Decision | None = None
-) -> None:
-    kernel = read_kernel()
-    state.save(
-        state.FAILED,
-        {
-            "time": _now(),
-            "input": fingerprint,
-            "error": error,
-            "plan": plan_as_dict(decision.plan) if decision else None,
-            "kernel": {
-                "addresses": sorted(f"{n} {a}" for n, a in kernel.addresses),
-                "routes": sorted(f"{n} {r}" for n, r in kernel.routes),
-                "rules": [
-                    str(rule)
-                    for rule in sorted(
-                        kernel.rules, key=lambda rule: rule.priority
-                    )
-                ],
-            },
-        },
-    )
-
-
-def _outcome_of(err: Exception) -> str:
-    if isinstance(err, RollbackError):
-        return "rollback_failed"
-    refused = (RefusedError, ConfigError, ImdsError, LinkError)
-    if isinstance(err, ApplyError) and not isinstance(err, refused):
-        return "rolled_back"
-    return "refused"
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class _Run:
-    """What is known of the run that is going on."""
-
-    def __init__(self, trigger: str) -> None:
-        self.trigger = trigger
-        self.decision: Decision | None = None
-        self._started = time.monotonic()
-
-    def record(self, result: Result, error: Exception | None = None) -> None:
-        """Keep the status that `multihome status` shows."""
-        decision = self.decision
-        value: dict[str, Any] = {
-            "version": 1,
-            "time": _now(),
-            "trigger": self.trigger,
-            "outcome": result.outcome,
-            "error": None if error is None else str(error),
-            "instance_id": decision.instance.instance_id if decision else None,
-            "seconds": round(time.monotonic() - self._started, 3),
-            "plan": plan_as_dict(decision.plan) if decision else None,
-            "verification": [item.as_dict() for item in result.verification],
-            "input": decision.fingerprint if decision else None,
-        }
-        state.save(state.STATUS, value)

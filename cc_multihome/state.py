@@ -32,6 +32,8 @@ PREVIOUS = "previous.json"
 STATUS = "status.json"
 # The last plan that was taken back, and why.
 FAILED = "failed.json"
+# The plan that is being applied; in this boot only.
+ATTEMPT = "attempt.json"
 # In this boot the key is in force; says who put it so: "boot" or "kept".
 ACTIVE = "active"
 
@@ -42,12 +44,19 @@ _NO_KEY = object()
 
 def load(name: str, default: Any = None) -> Any:
     """Return the value, or the default where none can be read."""
-    text = read_text(STATE / name)
+    path = path_of(name)
+    text = read_text(path)
     try:
         return default if text is None else json.loads(text)
     except ValueError as err:
-        LOG.warning("%s cannot be read and is ignored: %s", STATE / name, err)
+        LOG.warning("%s cannot be read and is ignored: %s", path, err)
         return default
+
+
+def path_of(name: str) -> Path:
+    """Return where a value is kept: below /run when the disk refused it."""
+    path = RUN / name
+    return path if path.exists() else STATE / name
 
 
 def load_key() -> Any:
@@ -59,7 +68,7 @@ def load_key() -> Any:
     key = load(KEY, _NO_KEY)
     if key is not _NO_KEY:
         return key
-    path = STATE / KEY
+    path = path_of(KEY)
     if path.exists() or active() is not None:
         # A key was there. What it said is not the same as all defaults.
         found = f"nothing that can be read in {path}"
@@ -69,15 +78,26 @@ def load_key() -> Any:
 
 
 def save(name: str, value: Any) -> None:
-    """Keep a value. A disk that refuses it must not undo a good network."""
-    text = json.dumps(value, indent=1, sort_keys=True, default=str) + "\n"
-    _try_write(File(STATE / name, text, 0o600))
+    """Keep a value. A disk that refuses it must not undo a good network.
+
+    It is kept until the next boot then, so that what is told stays true.
+    """
+    if _try_write(File(STATE / name, _as_text(value), 0o600)):
+        _try_write(File(RUN / name, None))
+    else:
+        save_for_boot(name, value)
+
+
+def save_for_boot(name: str, value: Any) -> None:
+    """Keep a value until the next boot."""
+    _try_write(File(RUN / name, _as_text(value), 0o600))
 
 
 def forget(*names: str) -> None:
     """Drop values."""
     for name in names:
-        _try_write(File(STATE / name, None))
+        for folder in (RUN, STATE):
+            _try_write(File(folder / name, None))
 
 
 def set_active(by: str | None) -> None:
@@ -100,9 +120,16 @@ def read_status() -> dict[str, Any] | None:
     return {**status, "failed": load(FAILED)} if status else None
 
 
-def _try_write(file: File) -> None:
+def _as_text(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def _try_write(file: File) -> bool:
+    """Write it; say whether it is as it shall be."""
     try:
         if differs(file):
             write(file)
     except OSError as err:
         LOG.warning("%s is not kept: %s", file.path, err)
+        return False
+    return True

@@ -8,6 +8,7 @@ systemd start.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 
@@ -134,6 +135,8 @@ def _link_macs() -> frozenset[str]:
 def main(argv: list[str]) -> int:
     """Run for a unit of systemd; return 1 when it failed."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # A unit that is stopped: undo at once, the timer would do it later.
+    signal.signal(signal.SIGTERM, _end)
     try:
         {"hotplug": on_hotplug, "refresh": on_refresh}[argv[0]]()
     except RefusedError as err:
@@ -143,6 +146,10 @@ def main(argv: list[str]) -> int:
         LOG.error("%s", err)
         return 1
     return 0
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -82,11 +82,24 @@ class Checkpoint:
 
     Used as a context manager. The original error goes on to the caller; where
     undoing failed too, RollbackError is raised from it and says which steps.
+    The journal stays then, for another try by the timer.
+
+    Args:
+        before_undo: called before anything is undone; not to raise.
     """
 
-    def __init__(self, journal: Path | None = None) -> None:
+    def __init__(
+        self,
+        journal: Path | None = None,
+        before_undo: Callable[[], None] = lambda: None,
+    ) -> None:
         self._journal = journal
+        self._before_undo = before_undo
         self._steps: list[Undo] = []
+
+    def is_empty(self) -> bool:
+        """Is there nothing to undo, since nothing was done?"""
+        return not self._steps
 
     def add(self, undo: Undo) -> None:
         """Register the undoing of a step, before the step is taken.
@@ -107,8 +120,11 @@ class Checkpoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        failed = undo_all(self._steps) if error is not None else []
-        if self._journal:
+        failed = []
+        if error is not None and self._steps:
+            self._before_undo()
+            failed = undo_all(self._steps)
+        if self._journal and not failed:
             self._journal.unlink(missing_ok=True)
         if failed:
             raise RollbackError(

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from cc_multihome.errors import CommandError, RefusedError
 from cc_multihome.run import run
@@ -23,8 +24,11 @@ DEADLINE_S = 180
 
 
 @contextmanager
-def armed(seconds: int = DEADLINE_S) -> Iterator[None]:
+def armed(journal: Path, seconds: int = DEADLINE_S) -> Iterator[None]:
     """Have cc_multihome.deadline run after `seconds`, or not at all.
+
+    Args:
+        journal: while it is there, something is to be undone.
 
     Raises:
         RefusedError: the timer cannot be set; nothing was changed.
@@ -40,8 +44,9 @@ def armed(seconds: int = DEADLINE_S) -> Iterator[None]:
     try:
         yield
     finally:
-        # Only when the change stands, or was undone.
-        _stop()
+        # The undoing may have failed, or was interrupted.
+        if not journal.exists():
+            _stop()
 
 
 def _arm_command(seconds: int) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from cc_multihome.apply.diff import (
     lost_interfaces,
     mismatches,
 )
+from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import remember_groups, set_group
 from cc_multihome.apply.networkd import (
     ReloadAgain,
@@ -143,9 +144,16 @@ class Applied:
 
 
 def apply_plan(
-    plan: Plan, rendered: Iterable[File], *, prove: bool = True
+    plan: Plan,
+    rendered: Iterable[File],
+    *,
+    prove: bool = True,
+    before_undo: Callable[[], None] = lambda: None,
 ) -> Applied:
     """Bring the host to the plan, prove that it works, or take it back.
+
+    Args:
+        before_undo: called when it fails after something was changed.
 
     Raises:
         RefusedError: nothing was changed.
@@ -159,14 +167,17 @@ def apply_plan(
         return Applied(changed=False)
     validate(plan, changes)
     baseline = probe_baseline(plan) if prove else frozenset()
+    checkpoint = Checkpoint(JOURNAL, before_undo)
     try:
-        with armed(), Checkpoint(JOURNAL) as checkpoint:
+        with armed(JOURNAL), checkpoint:
             _change(plan, changes, checkpoint)
             results = verify(plan) if prove else ()
             require(results, baseline)
     except VerifyError as err:
         raise VerifyError(f"{err}\n{UNDONE}") from err
     except (CommandError, OSError) as err:
+        if checkpoint.is_empty():
+            raise RefusedError(f"{err}; nothing was changed") from err
         raise ApplyError(f"{err}\n{UNDONE}") from err
     return Applied(True, results)
 
@@ -174,6 +185,7 @@ def apply_plan(
 def _change(plan: Plan, changes: Changes, checkpoint: Checkpoint) -> None:
     if changes.files:
         # Registered first, so they run last, when the old files are back.
+        checkpoint.add(AwaitAddresses.of(plan))
         remember_groups((it.ifname for it in plan.interfaces), checkpoint)
         checkpoint.add(ReloadAgain())
         for file in changes.files:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from cc_multihome.errors import ApplyError
+from cc_multihome.errors import BusyError
 from cc_multihome.files import make_directory, read_text
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def only_one_run(wait_s: float = WAIT_S) -> Iterator[None]:
     (flock(2)).
 
     Raises:
-        ApplyError: another run still holds it after `wait_s` seconds.
+        BusyError: another run still holds it after `wait_s` seconds.
         OSError: the lock file cannot be made.
     """
     make_directory(LOCK.parent)
@@ -61,7 +61,7 @@ def _acquire(stream: TextIO, wait_s: float) -> None:
     while not _try(stream):
         who = (read_text(LOCK) or "").strip() or "unknown"
         if time.monotonic() >= deadline:
-            raise ApplyError(
+            raise BusyError(
                 f"another run of multihome (process {who}) is not through"
                 f" after {wait_s:.0f} s; nothing was changed"
             )

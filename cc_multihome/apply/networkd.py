@@ -19,6 +19,7 @@ from socket import if_nametoindex
 from cc_multihome.apply.checkpoint import Checkpoint, Undo
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.discover.networkd import read_link_state
+from cc_multihome.errors import CommandError
 from cc_multihome.files import keeping_unchanged
 from cc_multihome.run import run
 
@@ -48,7 +49,7 @@ class ReloadAgain(Undo):
         return "let networkd read the former files"
 
     def run(self) -> None:
-        """Reload it."""
+        """Reload it, or start it anew where that fails."""
         reload_networkd()
 
 
@@ -82,10 +83,19 @@ def reload_networkd() -> None:
     """Let netplan write networkd's files, and networkd read them.
 
     A reload touches only links whose files changed; `netplan apply` would
-    reconfigure every link of the host.
+    reconfigure every link of the host. Where networkd does not answer, a
+    restart is what is left to have the files in force: systemctl asks systemd
+    itself and needs no D-Bus.
+
+    Raises:
+        CommandError: netplan refused, or networkd does not start.
     """
     generate()
-    run(_reload_command())
+    try:
+        run(_reload_command())
+    except CommandError as err:
+        LOG.warning("networkd is started anew, since %s", err)
+        run(["systemctl", "restart", NETWORKD])
 
 
 def generate(root: Path | None = None) -> None:

@@ -13,6 +13,7 @@ from cc_multihome.apply.checkpoint import (
     Undo,
     undo_all,
 )
+from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import PutGroupBack
 from cc_multihome.apply.networkd import ReloadAgain
 from cc_multihome.apply.rename import RenameBack
@@ -26,6 +27,7 @@ LOG = logging.getLogger(__name__)
 KINDS: dict[str, type[Undo]] = {
     undo.kind: undo
     for undo in (
+        AwaitAddresses,
         PutFileBack,
         PutGroupBack,
         ReloadAgain,
@@ -48,7 +50,8 @@ def undo_journal(journal: Path = JOURNAL) -> bool:
     if text is None:
         return False
     LOG.warning("an earlier run did not end; what it changed is undone")
-    failed = undo_all(_parse(text))
+    steps, failed = _parse(text)
+    failed += undo_all(steps)
     journal.unlink(missing_ok=True)
     if failed:
         raise RollbackError(
@@ -58,11 +61,19 @@ def undo_journal(journal: Path = JOURNAL) -> bool:
     return True
 
 
-def _parse(text: str) -> list[Undo]:
-    """Read the steps; a last line that was cut short was never taken."""
-    steps = []
-    for line in text.splitlines(keepends=True):
-        if line.endswith("\n"):
+def _parse(text: str) -> tuple[list[Undo], list[str]]:
+    """Read the steps, and say which lines cannot be read.
+
+    A last line that was cut short was never taken. A line of another version
+    of this package must not keep the other steps from being undone.
+    """
+    steps, unreadable = [], []
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        if not line.endswith("\n"):
+            continue
+        try:
             fields = json.loads(line)
             steps.append(KINDS[fields.pop("kind")](**fields))
-    return steps
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            unreadable.append(f"line {number} of the journal: {err!r}")
+    return steps, unreadable

@@ -60,7 +60,7 @@ def read_key() -> object:
             asks for all defaults: the two must not be taken for each other.
     """
     key = pipeline.read_key()
-    if key is None and not (state.STATE / state.KEY).exists():
+    if key is None and not state.path_of(state.KEY).exists():
         raise InactiveError(
             "this host has no configuration: cloud-init has handed over no"
             " key `multihome`, or `multihome restore` has dropped it since"

@@ -16,6 +16,7 @@ import yaml
 
 from cc_multihome.apply import (
     deadman,
+    former,
     group,
     networkd,
     rename,
@@ -85,6 +86,8 @@ class FakeHost:
         patch.setattr(networkd, "RUN_MULTIHOME", self.root / "run/multihome")
         for module in (apply, group, networkd, rename, resolver):
             patch.setattr(module, "run", self.run)
+        patch.setattr(former, "if_nametoindex", self.index)
+        patch.setattr(former, "read_kernel", lambda: self.kernel)
         patch.setattr(group, "SYS_NET", self.root / "sys/class/net")
         patch.setattr(group, "if_nametoindex", self.index)
         patch.setattr(group, "if_indextoname", self.name)
@@ -205,6 +208,9 @@ class FakeHost:
             return self._show(names[0])
         if names == [TIMER]:
             self.armed = False
+            return ""
+        if (verb, names) == ("restart", [networkd.NETWORKD]):
+            self._reload()
             return ""
         for name in names:
             unit = self.units[name]

@@ -33,6 +33,7 @@ from tests.unit.fake_host import NOBODYS, TIMER, UNREADABLE, FakeHost
 OVERLAY = f"run/netplan/{OVERLAY_NAME}"
 GENERATE = "netplan generate"
 RELOAD = "networkctl reload"
+RESTART = "systemctl restart systemd-networkd.service"
 NAMES = {item.mac: item.ifname for item in plan_for().interfaces}
 
 
@@ -310,12 +311,92 @@ def test_only_the_interface_that_lost_something_is_touched(
 
 def test_a_rollback_that_fails_says_so(host: FakeHost) -> None:
     """Nobody may believe that the host is as it was."""
-    host.failing = {RELOAD: 2}
+    host.failing = {RELOAD: 2, RESTART: 1}
     with pytest.raises(RollbackError, match="look at the host") as caught:
         host.apply()
     assert "let networkd read the former files" in str(caught.value)
     # The files are back all the same.
     assert OVERLAY not in host.tree()
+
+
+def test_a_rollback_that_fails_is_tried_again_by_the_timer(
+    host: FakeHost,
+) -> None:
+    """It stays armed, and the journal stays for it."""
+    before = host.state()
+    host.failing = {RELOAD: 2, RESTART: 1}
+    with pytest.raises(RollbackError):
+        host.apply()
+    assert host.armed
+    journal = host.root / "run/multihome/journal"
+    assert undo_journal(journal)
+    assert host.state() == before
+    assert not journal.exists()
+
+
+def test_networkd_that_does_not_answer_is_started_anew_to_undo(
+    host: FakeHost,
+) -> None:
+    """D-Bus is down, say; systemd itself needs none."""
+    before = host.state()
+    host.failing = {RELOAD: 2}
+    with pytest.raises(ApplyError, match="former state was put back"):
+        host.apply()
+    assert host.state() == before
+    assert host.calls.count(RESTART) == 1
+    assert not host.armed
+
+
+def test_an_undoing_that_is_interrupted_is_left_to_the_timer(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control-C, twice."""
+
+    def interrupt(_: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    host.heeds = False
+    monkeypatch.setattr(checkpoint, "undo_all", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        host.apply()
+    assert host.armed
+    assert (host.root / "run/multihome/journal").exists()
+
+
+def test_a_journal_that_cannot_be_written_changes_nothing(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/run is full: it could not be undone after a kill."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("no space left")
+
+    before, told = host.state(), []
+    monkeypatch.setattr(checkpoint, "append_line", refuse)
+    with pytest.raises(RefusedError, match="nothing was changed"):
+        apply.apply_plan(
+            host.plan,
+            host.rendered(),
+            before_undo=lambda: told.append("begun"),
+        )
+    assert host.state() == before
+    assert told == []
+    assert not host.armed
+
+
+def test_whoever_asks_is_called_before_anything_is_undone(
+    host: FakeHost,
+) -> None:
+    """To see what the kernel held when it failed."""
+    host.heeds = False
+    seen: list[bool] = []
+    with pytest.raises(VerifyError):
+        apply.apply_plan(
+            host.plan,
+            host.rendered(),
+            before_undo=lambda: seen.append(OVERLAY in host.tree()),
+        )
+    assert seen == [True]
 
 
 def test_former_files_come_back_with_their_modes(host: FakeHost) -> None:

@@ -143,6 +143,25 @@ def test_a_journal_cut_short_undoes_what_was_taken(tmp_path: Path) -> None:
     assert not file.exists()
 
 
+def test_a_line_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    """It may be of another version of this package."""
+    journal, file = tmp_path / "journal", tmp_path / "file"
+    with Checkpoint(journal) as checkpoint:
+        checkpoint.add(PutFileBack.of(file))
+        text = journal.read_text()
+    file.write_text("new")
+    odd = '{"kind": "odd"}\n', '{"kind": "file"}\n', "\udcff{\n", "[]\n"
+    damaged = "".join((odd[0], text, *odd[1:]))
+    journal.write_text(damaged, "utf-8", "surrogateescape")
+    with pytest.raises(RollbackError) as caught:
+        undo_journal(journal)
+    assert not file.exists()
+    assert not journal.exists()
+    for number in (1, 3, 4, 5):
+        assert f"line {number} of the journal" in str(caught.value)
+    assert "line 2" not in str(caught.value)
+
+
 def test_without_a_journal_there_is_nothing_to_undo(tmp_path: Path) -> None:
     """Every run asks."""
     assert not undo_journal(tmp_path / "journal")

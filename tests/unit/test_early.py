@@ -101,6 +101,13 @@ def test_the_same_host_gets_its_plan_before_networkd_starts(
     assert "mtu: 8999" in text
     assert GENERATE in boot.run.calls
     assert state.active() == "kept"
+    assert ("kept", None) == told()
+
+
+def told() -> tuple[str, str | None] | None:
+    """Return outcome and error of what is told of the boot."""
+    status = state.read_status()
+    return (status["outcome"], status["error"]) if status else None
 
 
 def test_names_are_given_before_networkd_starts(boot: Boot) -> None:
@@ -119,6 +126,7 @@ def test_where_cloud_init_runs_the_module_comes_with_it(boot: Boot) -> None:
     early.main()
     assert boot.overlay() is None
     assert state.active() is None
+    assert told() is None
 
 
 def test_another_instance_gets_nothing_of_it(boot: Boot) -> None:
@@ -127,6 +135,9 @@ def test_another_instance_gets_nothing_of_it(boot: Boot) -> None:
     early.main()
     assert boot.overlay() is None
     assert state.active() is None
+    outcome, error = told() or ("", "")
+    assert outcome == "refused"
+    assert "i-0eeeeeeeeeeeeeeee" in (error or "")
 
 
 def test_another_mac_gets_nothing_of_it(boot: Boot) -> None:
@@ -144,6 +155,9 @@ def test_one_eni_fewer_or_more_is_another_host(boot: Boot, count: int) -> None:
     boot.links = (*boot.links, extra)[:count]
     early.main()
     assert boot.overlay() is None
+    outcome, error = told() or ("", "")
+    assert outcome == "refused"
+    assert "its devices have the MACs" in (error or "")
 
 
 def test_where_cloud_init_is_disabled_the_macs_decide(boot: Boot) -> None:
@@ -160,12 +174,23 @@ def test_without_anything_kept_nothing_happens(boot: Boot) -> None:
     assert boot.run.calls == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"key": {}}', "null"])
-def test_what_is_damaged_never_fails_the_boot(boot: Boot, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        pytest.param("{", None, id="no JSON"),
+        pytest.param("null", None, id="nothing"),
+        pytest.param("[]", "refused", id="no mapping"),
+        pytest.param('{"key": {}}', "refused", id="half of it"),
+    ],
+)
+def test_what_is_damaged_never_fails_the_boot(
+    boot: Boot, text: str, outcome: str | None
+) -> None:
     """cloud-init's own networking comes up."""
     (boot.root / "var" / state.KEPT).write_text(text)
     assert early.main() == 0
     assert boot.overlay() is None
+    assert outcome == (told() or (None, None))[0]
 
 
 def test_what_netplan_refuses_is_taken_away_again(

@@ -213,3 +213,30 @@ def test_files_written_anew_with_the_same_content_stay(
     assert (folder / "10-b.network").read_text() == "new"
     assert not (folder / "10-gone.network").exists()
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_files_that_could_not_be_written_anew_are_as_before(
+    tmp_path: Path,
+) -> None:
+    """netplan had removed them, and there was no space for the new ones."""
+    folder = tmp_path / "network"
+    folder.mkdir()
+    for name in ("10-a.network", "10-b.network", "20-theirs.network"):
+        (folder / name).write_text(name)
+    stamps = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    with (
+        pytest.raises(OSError),
+        keeping_unchanged(folder, "10-*", tmp_path / "scratch"),
+    ):
+        (folder / "10-a.network").unlink()
+        (folder / "10-b.network").unlink()
+        (folder / "10-b.network").write_text("")
+        (folder / "10-c.network").write_text("half")
+        raise OSError("no space left")
+    assert {path.name: path.stat().st_ino for path in folder.iterdir()} == (
+        stamps
+    )
+    assert {path.name for path in folder.iterdir()} == {
+        path.read_text() for path in folder.iterdir()
+    }
+    assert list((tmp_path / "scratch").iterdir()) == []

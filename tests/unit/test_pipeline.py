@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cc_multihome import pipeline, state
+from cc_multihome import history, pipeline, state
 from cc_multihome.apply import lock
 from cc_multihome.apply.host import Applied
 from cc_multihome.apply.lock import holder
@@ -18,6 +18,8 @@ from cc_multihome.apply.verify import LevelResult
 from cc_multihome.decide import Decision
 from cc_multihome.errors import (
     ApplyError,
+    BusyError,
+    CommandError,
     ConfigError,
     ImdsError,
     Problem,
@@ -44,13 +46,15 @@ class World:
     Attributes:
         fingerprint: of the next decision; None: the key says false.
         error: what applying raises.
+        begun: whether that is after something was changed.
         done: what was done, in order.
         unfinished: whether a journal is there.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self.fingerprint: str | None = "one"
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+        self.begun = True
         self.changed = True
         self.unfinished = False
         self.done: list[str] = []
@@ -61,7 +65,7 @@ class World:
         patch.setattr(pipeline, "apply_plan", self.apply_plan)
         patch.setattr(pipeline, "restore", self.restore)
         patch.setattr(pipeline, "undo_journal", self.undo_journal)
-        patch.setattr(pipeline, "read_kernel", self.read_kernel)
+        patch.setattr(history, "read_kernel", self.read_kernel)
 
     def decide(
         self, raw: Any, *, known: Instance | None = None, **_: object
@@ -72,11 +76,15 @@ class World:
         name = raw.get("name", self.fingerprint)
         return Decision(plan_for(), (), known or instance(), name, raw)
 
-    def apply_plan(self, *_: object, prove: bool = True) -> Applied:
+    def apply_plan(
+        self, *_: object, before_undo: Callable[[], None], prove: bool = True
+    ) -> Applied:
         """Apply, under the lock."""
         assert holder() is not None
         self.done.append("apply")
         if self.error:
+            if self.begun:
+                before_undo()
             raise self.error
         return Applied(self.changed, OK if prove else ())
 
@@ -136,6 +144,7 @@ def test_a_host_that_is_right_is_unchanged(world: World) -> None:
     [
         pytest.param(VerifyError("no route"), "rolled_back", id="verify"),
         pytest.param(ApplyError("no reload"), "rolled_back", id="apply"),
+        pytest.param(KeyError("name"), "rolled_back", id="a mistake of ours"),
         pytest.param(RefusedError("bad yaml"), "refused", id="refused"),
         pytest.param(RollbackError("half"), "rollback_failed", id="rollback"),
         pytest.param(ImdsError("401"), "refused", id="imds"),
@@ -146,7 +155,7 @@ def test_every_failure_is_told_as_what_it_is(
     world: World, error: Exception, outcome: str
 ) -> None:
     """And goes on to the caller."""
-    world.error = error
+    world.error, world.begun = error, outcome != "refused"
     with pytest.raises(type(error)):
         configure({})
     assert status()["outcome"] == outcome
@@ -218,6 +227,105 @@ def test_the_deadline_undoes_a_run_and_says_so(world: World) -> None:
     assert "killed" in status()["error"]
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL, as far as one process can."""
+
+
+@pytest.mark.parametrize("undoer", ["deadline", "refresh"])
+def test_the_plan_of_a_run_that_did_not_end_is_not_tried_in_a_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch, undoer: str
+) -> None:
+    """The timer would hang, or be killed, every five minutes."""
+    world.error = Killed()
+    with monkeypatch.context() as patch:
+        # A process that is killed neither records nor forgets anything.
+        patch.setattr(state, "forget", lambda *_: None)
+        with pytest.raises(Killed):
+            configure({}, trigger="refresh")
+    world.error, world.unfinished = None, True
+    if undoer == "deadline":
+        assert end_unfinished()
+    with pytest.raises(RefusedError, match="killed"):
+        configure({}, trigger="refresh")
+    assert world.done == ["apply", "undo"]
+    failed = status()["failed"]
+    assert failed["plan"]["interfaces"]
+    assert failed["kernel"]["rules"]
+    assert configure({}, trigger="person").outcome == "applied"
+
+
+def test_a_second_try_to_undo_says_what_the_first_one_met(
+    world: World,
+) -> None:
+    """The timer comes once more when the run could not undo it all."""
+    world.error = RollbackError("no reload")
+    with pytest.raises(RollbackError):
+        configure({})
+    world.unfinished = True
+    assert end_unfinished()
+    assert status()["outcome"] == "rolled_back"
+    assert status()["error"].startswith("no reload\n")
+    assert "second try" in status()["error"]
+
+
+def test_a_plan_that_was_not_begun_is_tried_again(world: World) -> None:
+    """/run was full, say: that goes by without anything changing."""
+    world.error, world.begun = RefusedError("no space"), False
+    with pytest.raises(RefusedError):
+        configure({}, trigger="refresh")
+    world.error = None
+    assert configure({}, trigger="refresh").outcome == "applied"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_interrupt_is_told_and_no_failure_of_the_plan(
+    world: World, begun: bool
+) -> None:
+    """Control-C, or a unit that is stopped."""
+    world.error, world.begun = SystemExit(143), begun
+    with pytest.raises(SystemExit):
+        configure({})
+    outcome = "rolled_back" if begun else "refused"
+    assert status()["outcome"] == outcome
+    assert "interrupted" in status()["error"]
+    assert status()["failed"] is None
+
+
+def test_a_kernel_that_cannot_be_read_hides_no_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ip` may be what is broken."""
+
+    def fail() -> Observed:
+        raise CommandError("no ip")
+
+    monkeypatch.setattr(history, "read_kernel", fail)
+    world.error = VerifyError("no route")
+    with pytest.raises(VerifyError, match="no route"):
+        configure({})
+    assert status()["failed"]["kernel"] is None
+
+
+def test_a_run_that_cannot_lock_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/run is full; but a run that only waited has no say."""
+
+    error: Exception = OSError("no space")
+
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, "only_one_run", refuse)
+    with pytest.raises(OSError):
+        configure({})
+    assert "no space" in status()["error"]
+    error = BusyError("another run")
+    with pytest.raises(BusyError):
+        configure({})
+    assert "no space" in status()["error"]
+
+
 def test_a_deadline_after_the_end_does_nothing(world: World) -> None:
     """The run ended between the timer's start and the lock."""
     configure({})
@@ -279,17 +387,31 @@ def test_taking_away_forgets_the_key(world: World) -> None:
 def test_a_state_that_cannot_be_written_does_not_undo_the_network(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """/var is full, or read-only."""
+    """/var is full, or read-only; the status is of this run all the same."""
+    world.changed = False
+    configure({})
+    world.changed = True
     real: Callable[[File], None] = write
+    full = True
 
     def refuse(file: File) -> None:
-        if "var" in file.path.parts:
+        if full and "var" in file.path.parts:
             raise OSError("read-only")
         real(file)
 
     monkeypatch.setattr(state, "write", refuse)
     assert configure({}).outcome == "applied"
-    assert state.read_status() is None
+    assert status()["outcome"] == "applied"
+    world.error = VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({})
+    with pytest.raises(RefusedError, match="no route"):
+        configure({}, trigger="refresh")
+    full, world.error = False, None
+    configure({})
+    assert status()["outcome"] == "applied"
+    assert status()["failed"] is None
+    assert not (state.RUN / state.STATUS).exists()
 
 
 def test_a_state_that_is_damaged_counts_as_none(

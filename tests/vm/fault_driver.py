@@ -119,7 +119,7 @@ def main(fault: str, step: str) -> int:
     impatient = partial(
         read_instance, deadline_s=8.0, propagation_s=4.0, settle_s=2.0
     )
-    replace(host, "armed", partial(deadman.armed, seconds))
+    replace(host, "armed", partial(deadman.armed, seconds=seconds))
     replace(host, "verify", partial(verify.verify, timeout=15))
     replace(decide, "read_instance", impatient)
     FAULTS[fault](step)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which plans were proved, which one failed, which one is being applied."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cc_multihome import state
+from cc_multihome.decide import Decision
+from cc_multihome.discover.imds_tree import tree_of
+from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.errors import CommandError, RefusedError
+from cc_multihome.model import Observed
+from cc_multihome.plan.as_dict import plan_as_dict
+from cc_multihome.record import now
+
+LOG = logging.getLogger(__name__)
+
+
+def keep(decision: Decision) -> None:
+    """Keep what was proved: as data, from which the plan comes again."""
+    kept = state.load(state.KEPT)
+    value = {
+        "fingerprint": decision.fingerprint,
+        "key": decision.key,
+        "metadata": tree_of(decision.instance),
+        "mtus": {item.mac: item.mtu for item in decision.plan.interfaces},
+    }
+    if kept and kept["fingerprint"] != decision.fingerprint:
+        state.save(state.PREVIOUS, kept)
+    state.save(state.KEPT, value)
+
+
+@contextmanager
+def attempting(decision: Decision) -> Iterator[None]:
+    """Have it known which plan is being applied.
+
+    A run that is killed does not come to its end, and whoever undoes what it
+    did then knows what not to try again.
+    """
+    attempt = {
+        "input": decision.fingerprint,
+        "plan": plan_as_dict(decision.plan),
+    }
+    state.save_for_boot(state.ATTEMPT, attempt)
+    try:
+        yield
+    finally:
+        state.forget(state.ATTEMPT)
+
+
+def remember_unfinished(error: str) -> None:
+    """Remember as failed what the run that did not end has tried."""
+    attempt = state.load(state.ATTEMPT)
+    if attempt:
+        kernel = look_at_kernel()
+        _save_failed(attempt["input"], error, attempt["plan"], kernel)
+    state.forget(state.ATTEMPT)
+
+
+def remember_failed(
+    decision: Decision, error: str, kernel: Observed | None
+) -> None:
+    """Remember a plan that was taken back, and what the kernel held then."""
+    plan = plan_as_dict(decision.plan)
+    _save_failed(decision.fingerprint, error, plan, kernel)
+
+
+def remember_given_up(fingerprint: str) -> None:
+    """Remember that a person went back to the plan before this one."""
+    kernel = look_at_kernel()
+    _save_failed(fingerprint, "rolled back by a person", None, kernel)
+
+
+def look_at_kernel() -> Observed | None:
+    """Read the kernel's state for a person; None where it cannot be read."""
+    try:
+        return read_kernel()
+    except CommandError as err:
+        LOG.warning("the kernel's state is not kept: %s", err)
+        return None
+
+
+def refuse_failed(decision: Decision) -> None:
+    """Do not try again what was taken back before.
+
+    Raises:
+        RefusedError: it is the same plan; says what became of it.
+    """
+    failed = state.load(state.FAILED) or {}
+    if failed.get("input") == decision.fingerprint:
+        raise RefusedError(
+            "this plan was taken back before and is not tried again until"
+            " something of it changes, at the next boot, or by `multihome"
+            f" apply`. It failed at {failed['time']}: {failed['error']}"
+        )
+
+
+def _save_failed(
+    fingerprint: str, error: str, plan: Any, kernel: Observed | None
+) -> None:
+    value = {
+        "time": now(),
+        "input": fingerprint,
+        "error": error,
+        "plan": plan,
+        "kernel": None if kernel is None else _kernel_as_dict(kernel),
+    }
+    state.save(state.FAILED, value)
+
+
+def _kernel_as_dict(kernel: Observed) -> dict[str, list[str]]:
+    rules = sorted(kernel.rules, key=lambda rule: rule.priority)
+    return {
+        "addresses": sorted(f"{n} {a}" for n, a in kernel.addresses),
+        "routes": sorted(f"{n} {r}" for n, r in kernel.routes),
+        "rules": [str(rule) for rule in rules],
+    }

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that hangs is ended; one that ended by itself is left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cc_multihome import deadline
+from cc_multihome.errors import RollbackError
+
+RUN = 4242
+
+
+class Host:
+    """A host whose timer has fired.
+
+    Attributes:
+        holder: the process that holds the lock.
+        journal: there while something is to be undone.
+        done: what was done, in order.
+        error: what undoing raises.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.holder: int | None = RUN
+        self.journal = folder / "journal"
+        self.journal.touch()
+        self.done: list[str] = []
+        self.error: Exception | None = None
+        patch.setattr(deadline, "JOURNAL", self.journal)
+        patch.setattr(deadline, "holder", lambda: self.holder)
+        patch.setattr(deadline, "end_unfinished", self.undo)
+        patch.setattr(os, "kill", self.kill)
+
+    def kill(self, process: int, number: int) -> None:
+        """Stand in for kill(2)."""
+        self.done.append(f"kill -{number} {process}")
+
+    def undo(self) -> bool:
+        """Undo what the run did."""
+        self.done.append("undo")
+        if self.error:
+            raise self.error
+        return True
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
+    """A host with a run that hangs."""
+    return Host(monkeypatch, tmp_path)
+
+
+def test_a_run_that_hangs_is_killed_first(host: Host) -> None:
+    """It holds the lock."""
+    assert 0 == deadline.main()
+    assert [f"kill -9 {RUN}", "undo"] == host.done
+
+
+def test_what_a_killed_run_did_is_undone(host: Host) -> None:
+    """There is nobody to kill."""
+    host.holder = None
+    assert 0 == deadline.main()
+    assert ["undo"] == host.done
+
+
+def test_a_run_that_has_ended_or_begun_nothing_is_left_alone(
+    host: Host,
+) -> None:
+    """The timer fired when it was through; it may be the next run already."""
+    host.journal.unlink()
+    assert 0 == deadline.main()
+    assert [] == host.done
+
+
+def test_an_undoing_that_fails_fails_the_unit(host: Host) -> None:
+    """For whoever looks at systemd's list of failed units."""
+    host.error = RollbackError("half")
+    assert 1 == deadline.main()
