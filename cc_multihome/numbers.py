@@ -31,6 +31,11 @@ PRIORITY_FROM = 31100
 # Before the policy: who is pinned to an ENI is, wherever the packet goes.
 PRIORITY_USER = 32610
 PRIORITY_POLICY = 32700
+# Where an ENI is left alone: cloud-init gave its rules no priority, and
+# networkd takes the highest free one from 32765 down (systemd 252 and later).
+# The policy comes after them, or it took what is bound to that ENI's address.
+# wg-quick, which has 32764 and 32765 too, then comes first.
+PRIORITY_POLICY_LAST = 32765
 # 1,500 priorities between PRIORITY_FROM and those of pins: 46 network cards
 # of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
 DEVICES_PER_CARD = 32

@@ -38,9 +38,11 @@ from cc_multihome.numbers import (
     POLICY_TABLE,
     PRIORITY_MAIN_SPECIFIC,
     PRIORITY_POLICY,
+    PRIORITY_POLICY_LAST,
     SUPPRESS_IFGROUP_SYSTEMD,
 )
 from cc_multihome.plan.bind import Bound, BoundInterface
+from cc_multihome.plan.choose import has_address
 from cc_multihome.plan.ipv6 import (
     ANY_IPV6,
     accept_ra,
@@ -74,7 +76,7 @@ def build_plan(
         return Plan((), resolver, policy_table=None, ifgroup=None)
     suppress = systemd_version >= SUPPRESS_IFGROUP_SYSTEMD
     policy_table = POLICY_TABLE if bound.policy else None
-    shared = _shared_rules(bound, suppress=suppress)
+    shared = _shared_rules(bound, instance, suppress=suppress)
     holder = ipv6_default(bound, instance.enis)
     destinations = _policy_routes(bound)
     interfaces = tuple(
@@ -123,13 +125,18 @@ def _in_order(bound: Bound) -> list[BoundInterface]:
 
 
 def _shared_rules(
-    bound: Bound, *, suppress: bool
+    bound: Bound, instance: Instance, *, suppress: bool
 ) -> tuple[RoutingPolicyRule, ...]:
     has_ipv6 = any(item.eni.ipv6s for item in bound.interfaces)
     everything: tuple[Network, ...] = (
         (ANY_IPV4, ANY_IPV6) if has_ipv6 else (ANY_IPV4,)
     )
     routed = {entry.to.version for entry in bound.policy}
+    managed = {item.eni.mac for item in bound.interfaces}
+    alone = any(
+        has_address(eni) and eni.mac not in managed for eni in instance.enis
+    )
+    priority = PRIORITY_POLICY_LAST if alone else PRIORITY_POLICY
     return (
         *(
             RoutingPolicyRule(
@@ -143,7 +150,7 @@ def _shared_rules(
             if suppress
         ),
         *(
-            RoutingPolicyRule(PRIORITY_POLICY, POLICY_TABLE, src)
+            RoutingPolicyRule(priority, POLICY_TABLE, src)
             for src in everything
             if src.version in routed
         ),

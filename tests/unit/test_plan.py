@@ -21,6 +21,7 @@ from cc_multihome.numbers import (
     PRIORITY_FROM,
     PRIORITY_MAIN_SPECIFIC,
     PRIORITY_POLICY,
+    PRIORITY_POLICY_LAST,
     PRIORITY_USER,
     derived_table,
     from_priority,
@@ -345,6 +346,25 @@ def test_an_eni_that_is_left_alone_is_in_no_file_and_no_rule(
         for mark in (theirs.mac, "ens6", "10.0.1.", "theirs", "31101"):
             assert mark not in (text or "")
     assert not any(each.src == network("10.0.1.10") for each in found.rules())
+
+
+def test_the_policy_comes_after_the_rules_of_an_eni_that_is_left_alone() -> (
+    None
+):
+    """They have the numbers that networkd takes, from 32765 down."""
+    key = {
+        "interfaces": {"pods": {"device_number": 1, "manage": False}},
+        "policy": [{"to": "192.0.2.1", "via": "ens5"}],
+    }
+    alone = plan_for(key, instance(eni(0), eni(1)))
+    without = plan_for({"policy": key["policy"]}, instance(eni(0), eni(1)))
+    efa = plan_for(
+        {"policy": key["policy"]},
+        instance(eni(0), replace(eni(1), local_ipv4s=())),
+    )
+    assert alone.rules()[-1].priority == PRIORITY_POLICY_LAST == 32765
+    assert without.rules()[-1].priority == PRIORITY_POLICY
+    assert efa.rules()[-1].priority == PRIORITY_POLICY
 
 
 def test_vpc_stands_for_the_vpcs_blocks() -> None:
