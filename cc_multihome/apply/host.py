@@ -17,6 +17,12 @@ from cc_multihome.apply.diff import (
     lost_interfaces,
     mismatches,
 )
+from cc_multihome.apply.foreign import (
+    PutForeignBack,
+    give_back,
+    keep_foreign,
+    remember_foreign,
+)
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import remember_groups, set_group
 from cc_multihome.apply.networkd import (
@@ -43,6 +49,7 @@ from cc_multihome.apply.verify import (
     require,
     verify,
 )
+from cc_multihome.discover.foreign import Foreign
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import (
@@ -170,8 +177,10 @@ def apply_plan(
     checkpoint = Checkpoint(JOURNAL, before_undo)
     try:
         with armed(JOURNAL), checkpoint:
-            _change(plan, changes, checkpoint)
+            foreign = remember_foreign()
+            _change(plan, changes, checkpoint, foreign)
             results = verify(plan) if prove else ()
+            give_back(foreign)
             require(results, baseline)
     except VerifyError as err:
         raise VerifyError(f"{err}\n{UNDONE}") from err
@@ -182,11 +191,19 @@ def apply_plan(
     return Applied(True, results)
 
 
-def _change(plan: Plan, changes: Changes, checkpoint: Checkpoint) -> None:
+def _change(
+    plan: Plan,
+    changes: Changes,
+    checkpoint: Checkpoint,
+    foreign: frozenset[Foreign],
+) -> None:
     if changes.files:
         # Registered first, so they run last, when the old files are back.
+        ifnames = [it.ifname for it in plan.interfaces]
+        if foreign:
+            checkpoint.add(PutForeignBack.of(ifnames, foreign))
         checkpoint.add(AwaitAddresses.of(plan))
-        remember_groups((it.ifname for it in plan.interfaces), checkpoint)
+        remember_groups(ifnames, checkpoint)
         checkpoint.add(ReloadAgain())
         for file in changes.files:
             _write_undoable(file, checkpoint)
@@ -197,6 +214,8 @@ def _change(plan: Plan, changes: Changes, checkpoint: Checkpoint) -> None:
         LOG.warning("the kernel lost something: %s", line)
     for name in changes.drifted:
         run(["networkctl", "reconfigure", name])
+    if changes.files or changes.drifted:
+        keep_foreign(foreign, (it.name for it in plan.interfaces))
     for rule in changes.built_in:
         # networkd gives back its own rules, not the kernel's.
         words = f"rule add priority {rule.priority} lookup {rule.table}"
@@ -252,13 +271,14 @@ def restore() -> None:
         OSError: a file could not be removed.
     """
     former_names = netdef_ids(read_own_overlay())
-    files = own_files()
+    files, foreign = own_files(), remember_foreign()
     with Checkpoint() as checkpoint:
         _restore_names(former_names, checkpoint)
     for path in files:
         write(File(path, None))
     if files:
         reload_networkd()
+        keep_foreign(foreign, former_names.values())
     for link in read_links({}).links:
         if link.mac in former_names:
             set_group(link.ifname, 0)

@@ -132,15 +132,20 @@ def _wait_until_settled(names: Iterable[str], reloaded: float) -> None:
     route in main, and fails then (seen with systemd 257).
     """
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
-    while busy := [name for name in names if _is_busy(name, reloaded)]:
+    while busy := [name for name in names if is_busy(name, reloaded)]:
         if time.monotonic() > deadline:
             LOG.info("networkd still configures %s", ", ".join(busy))
             return
         time.sleep(SETTLE_INTERVAL_S)
 
 
-def _is_busy(name: str, reloaded: float) -> bool:
-    """Has networkd not come to the link yet, or not come to an end?"""
+def is_busy(name: str, reloaded: float = 0.0) -> bool:
+    """Has networkd not come to the link yet, or not come to an end?
+
+    Args:
+        reloaded: a record that is older than this (in seconds since 1970) is
+            one of before; 0 takes any.
+    """
     try:
         written, state = read_link_state(if_nametoindex(name))
     except OSError:

@@ -13,6 +13,7 @@ from cc_multihome.apply.checkpoint import (
     Undo,
     undo_all,
 )
+from cc_multihome.apply.foreign import PutForeignBack
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import PutGroupBack
 from cc_multihome.apply.networkd import ReloadAgain
@@ -29,6 +30,7 @@ KINDS: dict[str, type[Undo]] = {
     for undo in (
         AwaitAddresses,
         PutFileBack,
+        PutForeignBack,
         PutGroupBack,
         ReloadAgain,
         RenameBack,

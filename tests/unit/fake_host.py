@@ -16,6 +16,7 @@ import yaml
 
 from cc_multihome.apply import (
     deadman,
+    foreign,
     former,
     group,
     networkd,
@@ -27,6 +28,7 @@ from cc_multihome.apply import (
 from cc_multihome.apply import host as apply
 from cc_multihome.apply.probes import Probe
 from cc_multihome.apply.verify import wait_until_converged
+from cc_multihome.discover.foreign import Foreign
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
 from cc_multihome.model import Observed, Plan
@@ -60,6 +62,7 @@ class FakeHost:
         failing: how a command begins -> how often it still fails; a
             dollar sign stands for its end.
         calls: every command, in order.
+        foreign: rules and routes of others; networkd drops them.
         silent: labels of probes that get no answer.
         armed: whether the timer that would undo it all runs.
     """
@@ -72,6 +75,7 @@ class FakeHost:
         self.links = [item.ifname for item in wanted.interfaces]
         self.failing: dict[str, int] = {}
         self.calls: list[str] = []
+        self.foreign: set[Foreign] = set()
         self.silent: set[str] = set()
         self.armed = False
         self.put(CLOUD_INIT, CLOUD_INIT_TEXT)
@@ -84,6 +88,10 @@ class FakeHost:
         patch.setattr(networkd, "SYSTEM_BUS", self.root)
         patch.setattr(networkd, "NETWORKD_FILES", self.root / RUN_NETWORKD)
         patch.setattr(networkd, "RUN_MULTIHOME", self.root / "run/multihome")
+        patch.setattr(foreign, "SYSTEM_BUS", self.root)
+        patch.setattr(foreign, "LEAST_S", 0.0)
+        patch.setattr(foreign, "read_foreign", lambda: frozenset(self.foreign))
+        patch.setattr(foreign, "add_foreign", self.foreign.add)
         for module in (apply, group, networkd, rename, resolver):
             patch.setattr(module, "run", self.run)
         patch.setattr(former, "if_nametoindex", self.index)
@@ -197,6 +205,7 @@ class FakeHost:
         self.links[self.links.index(old)] = new
 
     def _reload(self) -> None:
+        self.foreign.clear()
         if not self.heeds:
             return
         ours = any(apply.own_files())

@@ -302,7 +302,7 @@ def test_only_the_interface_that_lost_something_is_touched(
     changes = apply.find_changes(again, host.rendered())
     assert changes.drifted == (second.name,)
     assert changes.built_in == (BUILT_IN_RULES[1],)
-    apply._change(again, changes, Checkpoint())
+    apply._change(again, changes, Checkpoint(), frozenset())
     assert host.calls[-2:] == [
         f"networkctl reconfigure {second.name}",
         "ip -4 rule add priority 32766 lookup 254",
