@@ -9,6 +9,7 @@ router fe80::...                  router fe80::...           fd00:d0c::1/64
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ import pytest
 from cc_multihome.apply.diff import mismatches
 from cc_multihome.model import Plan, RoutingPolicyRule
 from cc_multihome.numbers import PRIORITY_MAIN_SPECIFIC, PRIORITY_POLICY
+from tests.lab.host import REPO
 from tests.lab.netns import Netns
 from tests.netns.namespace import (
     ROUTER,
@@ -213,3 +215,33 @@ def test_an_address_in_doubt_is_missing(host: Netns) -> None:
     assert mismatches(plan, read_inside(host)) == (
         f"address {PUBLIC}/128 on public is missing",
     )
+
+
+def asks(netns: Netns, device: str, seconds: float) -> str:
+    """Let the module's own probe ask for the router of a device."""
+    text = (
+        "from cc_multihome.apply.probes import ask_learned_router;"
+        f"print(ask_learned_router({device!r}, {seconds}))"
+    )
+    argv = ["env", f"PYTHONPATH={REPO}", sys.executable, "-c", text]
+    return netns.run(argv).strip()
+
+
+def test_the_learned_router_is_asked_by_neighbour_discovery(
+    new_netns: Callable[[], Netns],
+) -> None:
+    """In whichever table it is; a router that is gone is told from one."""
+    here, router = new_netns(), new_netns()
+    here.ip(
+        [
+            f"link add ens5 type veth peer name eth0 netns {router.name}",
+            "link set ens5 up",
+        ]
+    )
+    router.ip([f"addr add {ROUTER}/64 dev eth0 nodad", "link set eth0 up"])
+    assert asks(here, "ens5", 0.5) == "False"
+    here.ip([f"route add default via {ROUTER} dev ens5 table 31000"], "-6")
+    assert asks(here, "ens5", 10) == "True"
+    router.ip([f"addr del {ROUTER}/64 dev eth0"])
+    here.ip(["neighbour flush dev ens5"], "-6")
+    assert asks(here, "ens5", 1) == "False"
