@@ -195,13 +195,15 @@ def ask_learned_router(device: str, timeout: float) -> bool:
 
 
 def _learned_router(device: str) -> str | None:
-    words = ["-6", "route", "show", "table", "all", "default", "dev", device]
+    words = ["-6", "route", "show", "table", "all", "default"]
     try:
         shown = json.loads(run(["ip", "-N", "-j", *words]) or "[]")
     except CommandError:
         return None
-    gateways = (item["gateway"] for item in shown if item.get("gateway"))
-    return next(gateways, None)
+    # Default routes of equal metric are one route of several (networkd 252).
+    hops = (hop for item in shown for hop in item.get("nexthops", (item,)))
+    gateways = (hop.get("gateway") for hop in hops if hop.get("dev") == device)
+    return next((each for each in gateways if each), None)
 
 
 def ask_imds(family: int, source: str | None, timeout: float) -> bool:

@@ -242,6 +242,11 @@ def test_the_learned_router_is_asked_by_neighbour_discovery(
     assert asks(here, "ens5", 0.5) == "False"
     here.ip([f"route add default via {ROUTER} dev ens5 table 31000"], "-6")
     assert asks(here, "ens5", 10) == "True"
+    here.ip([*veth_commands("ens6"), "route flush table 31000"], "-6")
+    hops = f"nexthop via fe80::9 dev ens6 nexthop via {ROUTER} dev ens5"
+    here.ip([f"route add default {hops}"], "-6")
+    assert asks(here, "ens5", 10) == "True"
+    assert asks(here, "ens6", 1) == "False"
     router.ip([f"addr del {ROUTER}/64 dev eth0"])
     here.ip(["neighbour flush dev ens5"], "-6")
     assert asks(here, "ens5", 1) == "False"

@@ -131,12 +131,14 @@ def test_the_router_is_the_one_that_the_kernel_has_learned(
     expected: bool,
 ) -> None:
     """A plan cannot know it."""
-    left = list(gateways)
+    left, more = list(gateways), [{"dst": "default"}, {}]
 
     def run(argv: list[str]) -> str:
         if "route" in argv:
             found = left.pop(0) if len(left) > 1 else left[0]
-            return json.dumps([{"gateway": it} if it else {} for it in found])
+            hops = [{"dev": "ens5", "gateway": it} for it in found]
+            other = {"dev": "ens6", "gateway": "fe80::dead"}
+            return json.dumps([other, {"nexthops": [other, *hops]}, *more])
         answers = "fe80::1" in argv
         state = ["REACHABLE"] if answers else ["FAILED"]
         return json.dumps([{"state": state}]) if "show" in argv else ""
