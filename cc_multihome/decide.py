@@ -54,6 +54,7 @@ def decide(
     raw: object,
     *,
     known: Instance | None = None,
+    seen: Instance | None = None,
     mtus: Mapping[str, int] | None = None,
     runtime: bool = False,
     drop_ins: Path | None = None,
@@ -64,6 +65,7 @@ def decide(
 
     Args:
         known: metadata that was read before; None asks the service.
+        seen: metadata that may still hold; the service is asked if it does.
         mtus: by MAC, in bytes, of links that have not been configured yet.
         runtime: an entry of `interfaces` whose ENI is detached is left
             out; at boot it is a mistake.
@@ -77,7 +79,7 @@ def decide(
     """
     sources = read_sources(raw, drop_ins) if drop_ins else Sources(raw)
     try:
-        return _decide(sources, known, mtus or {}, runtime=runtime)
+        return _decide(sources, known, seen, mtus or {}, runtime=runtime)
     except ConfigError as err:
         raise sources.locate(err) from None
 
@@ -85,6 +87,7 @@ def decide(
 def _decide(
     sources: Sources,
     known: Instance | None,
+    seen: Instance | None,
     mtus: Mapping[str, int],
     *,
     runtime: bool,
@@ -94,7 +97,7 @@ def _decide(
         raise ConfigError(parsed.problems)
     if not parsed.config.enabled:
         return None
-    instance = known or _read_instance(parsed)
+    instance = known or _read_instance(parsed, seen)
     if runtime:
         parsed = without_detached(parsed, instance)
     config = parsed.config
@@ -126,9 +129,9 @@ def _decide(
     )
 
 
-def _read_instance(parsed: Parsed) -> Instance:
+def _read_instance(parsed: Parsed, seen: Instance | None) -> Instance:
     try:
-        return read_instance()
+        return read_instance(seen=seen)
     except ImdsError:
         if parsed.problems:
             raise ConfigError(parsed.problems) from None

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from cc_multihome import history, state
+from cc_multihome import history, seen, state
 from cc_multihome.apply.host import Applied, apply_plan, restore
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.rollback import undo_journal
@@ -72,14 +72,19 @@ def configure(
     """
     with _recorded(trigger) as run:
         _undo_unfinished()
+        former = seen.take()
+        is_quiet = former is not None and trigger == "refresh"
         run.decision = decide(
             raw,
             known=known,
+            seen=former.instance if former and is_quiet else None,
             runtime=trigger in RUNTIME,
             # What was kept has them in it.
             drop_ins=None if trigger == "kept" else DROP_INS,
         )
         result = _act(run.decision, run, prove=prove)
+        if run.decision is not None and trigger != "kept":
+            seen.keep(run.decision.instance, former)
         run.record(result, error=because)
         return result
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cc_multihome.discover.imds_bounded import Backoff, Deadline
+from cc_multihome.discover.imds_glance import is_unchanged
 from cc_multihome.discover.imds_http import MetadataSession
 from cc_multihome.discover.imds_parse import (
     ENI_KEYS,
@@ -51,6 +52,7 @@ FIRST_WAIT_S = 0.2
 
 def read_instance(
     *,
+    seen: Instance | None = None,
     base_urls: Sequence[str] = BASE_URLS,
     deadline_s: float = DEADLINE_S,
     propagation_s: float = PROPAGATION_S,
@@ -64,6 +66,8 @@ def read_instance(
     """Read the instance and all its ENIs, or raise; all times in seconds.
 
     Args:
+        seen: what was read before; returned where it still holds, which is
+            asked for in fewer requests.
         base_urls: tried in this order until one answers at all.
         deadline_s: for the whole read, whatever the server does.
         propagation_s: how long metadata that is not ready is waited for.
@@ -86,6 +90,13 @@ def read_instance(
     )
     with session:
         session.open()
+        if seen is not None and is_unchanged(session.fetch, seen):
+            LOG.info(
+                "the metadata is as before: %d requests, %.2f s",
+                session.requests_sent,
+                clock() - started,
+            )
+            return seen
         # Counted from the first answer: waiting for the service to be
         # reachable does not use up the time that the metadata may take.
         propagation = deadline.sooner(propagation_s)

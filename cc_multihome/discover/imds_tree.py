@@ -89,6 +89,12 @@ def _node_of_eni(eni: Eni) -> dict[str, Any]:
     }
 
 
+def texts_of(eni: Eni) -> dict[str, str]:
+    """Write the keys of an ENI as the service does."""
+    node = _node_of_eni(eni)
+    return {key: _leaf(node, key) for key in node}
+
+
 def _eni_of_node(name: Any, keys: Any, primary_mac: str) -> Eni:
     mac = parse_mac(MACS, str(name))
     if not isinstance(keys, Mapping):

@@ -29,9 +29,11 @@ def read(
     settle_s: float = 0.1,
     request_timeout_s: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
+    seen: Instance | None = None,
 ) -> Instance:
     """Read, and wait 1 s for what is not ready."""
     return read_instance(
+        seen=seen,
         base_urls=urls,
         deadline_s=deadline_s,
         propagation_s=1.0,

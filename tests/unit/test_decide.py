@@ -52,7 +52,7 @@ class World:
         patch.setattr(pipeline, "read_own_overlay", lambda: ())
         patch.setattr(pipeline, "run", self.version)
 
-    def read_instance(self) -> Instance:
+    def read_instance(self, *, seen: Instance | None = None) -> Instance:
         """Ask the metadata service."""
         self.asked += 1
         if self.error:

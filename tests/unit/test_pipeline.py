@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from cc_multihome import history, pipeline, state
+from cc_multihome import history, pipeline, seen, state
 from cc_multihome.apply import lock
 from cc_multihome.apply.host import Applied
 from cc_multihome.apply.lock import holder
 from cc_multihome.apply.verify import LevelResult
 from cc_multihome.decide import Decision
+from cc_multihome.discover.links import HostLinks
 from cc_multihome.errors import (
     ApplyError,
     BusyError,
@@ -35,7 +37,7 @@ from cc_multihome.pipeline import (
     roll_back,
     take_away,
 )
-from tests.unit.builders import instance, observed_of, plan_for
+from tests.unit.builders import instance, link, observed_of, plan_for
 
 OK = (LevelResult("kernel", "ok"),)
 
@@ -60,6 +62,9 @@ class World:
         self.done: list[str] = []
         patch.setattr(state, "STATE", folder / "var")
         patch.setattr(state, "RUN", folder / "run")
+        self.ifindex = 2
+        self.seen: list[Instance | None] = []
+        patch.setattr(seen, "read_links", self.read_links)
         patch.setattr(lock, "LOCK", folder / "run" / "lock")
         patch.setattr(pipeline, "decide", self.decide)
         patch.setattr(pipeline, "apply_plan", self.apply_plan)
@@ -67,14 +72,26 @@ class World:
         patch.setattr(pipeline, "undo_journal", self.undo_journal)
         patch.setattr(history, "read_kernel", self.read_kernel)
 
+    def read_links(self, _: object) -> HostLinks:
+        """Read the devices."""
+        found = link("ens5", "0a:00:00:00:00:01", ifindex=self.ifindex)
+        return HostLinks((found,), frozenset())
+
     def decide(
-        self, raw: Any, *, known: Instance | None = None, **_: object
+        self,
+        raw: Any,
+        *,
+        known: Instance | None = None,
+        seen: Instance | None = None,
+        **_: object,
     ) -> Decision | None:
         """Plan the seed under the fingerprint that was set, or the key's."""
+        self.seen.append(seen)
         if self.fingerprint is None:
             return None
         name = raw.get("name", self.fingerprint)
-        return Decision(plan_for(), (), known or instance(), name, raw)
+        found = known or seen or instance()
+        return Decision(plan_for(), (), found, name, raw)
 
     def apply_plan(
         self, *_: object, before_undo: Callable[[], None], prove: bool = True
@@ -472,3 +489,67 @@ def test_a_wrong_key_is_told_in_full(
     with pytest.raises(ConfigError):
         configure({})
     assert "multihome.default" in status()["error"]
+
+
+def short_look(world: World) -> bool:
+    """Run as the timer does; say whether a short look could do."""
+    configure({}, trigger="refresh")
+    return world.seen[-1] == instance()
+
+
+def test_the_timer_may_take_a_short_look_after_a_good_run(
+    world: World,
+) -> None:
+    """But nobody else."""
+    assert not short_look(world)
+    assert short_look(world)
+    for trigger in ("boot", "hotplug", "person"):
+        configure({}, trigger=trigger)
+        assert world.seen[-1] is None
+    assert short_look(world)
+
+
+def test_a_device_that_came_or_went_has_all_read_in_full(
+    world: World,
+) -> None:
+    """An ENI attached anew can be another device_number."""
+    configure({}, trigger="boot")
+    world.ifindex += 1
+    assert not short_look(world)
+    assert short_look(world)
+
+
+def test_a_run_that_failed_has_all_read_in_full(world: World) -> None:
+    """Whatever it failed of."""
+    configure({}, trigger="boot")
+    world.error = VerifyError("no")
+    with pytest.raises(VerifyError):
+        configure({"name": "two"}, trigger="refresh")
+    world.error = None
+    assert not short_look(world)
+
+
+def test_all_is_read_in_full_every_hour(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short look does not put it off."""
+    configure({}, trigger="boot")
+    later = time.monotonic() + seen.SERVES_S - 5
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert short_look(world)
+    monkeypatch.setattr(time, "monotonic", lambda: later + 10)
+    assert not short_look(world)
+
+
+def test_what_was_kept_is_never_taken_for_read(world: World) -> None:
+    """It can be of another day."""
+    configure({}, trigger="kept", known=instance())
+    assert not short_look(world)
+
+
+def test_a_damaged_record_is_no_record(world: World) -> None:
+    """It is written anew."""
+    configure({}, trigger="boot")
+    (state.RUN / seen.SEEN).write_text("{")
+    assert not short_look(world)
+    assert short_look(world)
