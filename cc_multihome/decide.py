@@ -20,6 +20,7 @@ from cc_multihome.discover.netplan_files import (
     read_netplan_files,
     read_own_overlay,
 )
+from cc_multihome.discover.pinning import read_lacks
 from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
 from cc_multihome.files import File
@@ -118,6 +119,9 @@ def _decide(
         links,
         taken_names=host.other_names,
         uids=read_uids(pin.name for pin in config.users),
+        lacks=read_lacks(
+            services=bool(config.services), containers=config.containers
+        ),
     )
     plan = build_plan(
         config, bound, usable, systemd_version=read_systemd_version()

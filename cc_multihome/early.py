@@ -23,6 +23,7 @@ from cc_multihome.apply.host import find_changes, validate
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.networkd import generate
 from cc_multihome.apply.rename import rename_links
+from cc_multihome.apply.services import take_up_files
 from cc_multihome.decide import decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
@@ -109,6 +110,7 @@ def _put_in_place(plan: Plan, rendered: tuple[File, ...]) -> None:
             checkpoint.add(PutFileBack.of(file.path))
             write(file)
         generate()
+        take_up_files(changes.files, checkpoint)
         rename_links(
             {item.ifname: item.name for item in plan.interfaces}, checkpoint
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 HEADER = "# Written by cc_multihome; changes are overwritten."
 # For files of others, which are read and put back (PEP 383).
 AS_IT_IS = "surrogateescape"
+DROP_IN_FOLDERS = (".network.d", ".service.d")
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,6 @@ def make_directory(path: Path) -> None:
 
 
 def _remove_empty_drop_in_folder(path: Path) -> None:
-    drop_ins = path.name.endswith(".network.d") and path.is_dir()
+    drop_ins = path.name.endswith(DROP_IN_FOLDERS) and path.is_dir()
     if drop_ins and not any(path.iterdir()):
         path.rmdir()

@@ -158,6 +158,7 @@ class PlannedInterface:
         optional: boot does not wait for it (every ENI but the primary).
         shares_subnet: another ENI of the instance, managed or not, is in
             its IPv4 subnet.
+        mark: of what is pinned to it, None where nothing is.
         accept_ra: whether router advertisements are heard: True with IPv6
             addresses, False beside ENIs that have some, None where none has.
     """
@@ -175,6 +176,7 @@ class PlannedInterface:
     mtu: int
     optional: bool
     shares_subnet: bool = False
+    mark: int | None = None
     accept_ra: bool | None = None
 
 
@@ -191,6 +193,20 @@ class Resolver:
 
 
 @dataclass(frozen=True)
+class PinnedService:
+    """A service whose sockets are marked for an ENI.
+
+    Attributes:
+        unit: of systemd, as in ``puppet.service``.
+        interface: the name of it.
+    """
+
+    unit: str
+    interface: str
+    mark: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """The whole decision; everything else is derived from it.
 
@@ -200,12 +216,16 @@ class Plan:
             or None where there is no policy.
         ifgroup: the device group of every managed ENI, or None where the
             systemd in use cannot suppress by group.
+        services: in order of their names.
+        containers: connections remember by which ENI they came.
     """
 
     interfaces: tuple[PlannedInterface, ...]
     resolver: Resolver
     policy_table: int | None
     ifgroup: int | None
+    services: tuple[PinnedService, ...] = ()
+    containers: bool = False
 
     def has_ipv6(self) -> bool:
         """Is there an ENI whose IPv6 is routed by the plan?"""

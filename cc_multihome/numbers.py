@@ -29,6 +29,7 @@ PRIORITY_MAIN_SPECIFIC = 31000
 PRIORITY_FROM = 31100
 # After an ENI's own addresses: a socket that is bound to one stays with it.
 # Before the policy: who is pinned to an ENI is, wherever the packet goes.
+PRIORITY_MARK = 32600
 PRIORITY_USER = 32610
 PRIORITY_POLICY = 32700
 # Where an ENI is left alone: cloud-init gave its rules no priority, and
@@ -49,6 +50,16 @@ IPV6_METRIC = 1024
 # Up to so many addresses of an ENI in a subnet have a rule each, which is
 # easiest to read in `ip rule`; more of them are compiled into fewer rules.
 FEW_ADDRESSES = 3
+
+# Marks of packets and connections: MARK_FLAG, and a number for each ENI. These
+# bits are nobody's: Kubernetes has 0x4000 and 0x8000, CNI's portmap 0x2000,
+# Cilium 0x0f00, Amazon VPC CNI 0x80, Calico and Tailscale some of 0xffff0000;
+# wg-quick's 51820 and Istio's 1337 do not have the flag. What people write by
+# hand is small and lacks it, too.
+MARK_FLAG = 0x1000
+MARK_MASK = 0x107F
+MARKS = 127
+MARKS_PER_CARD = 16
 
 # The device group that marks an ENI (ip-link(8), `group`).
 ENI_IFGROUP = 31000

@@ -31,12 +31,19 @@ from cc_multihome.apply.networkd import (
     reload_networkd,
     take_up,
 )
+from cc_multihome.apply.nftables import (
+    TableChange,
+    apply_table,
+    find_table_change,
+    restore_table,
+)
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.apply.resolver import (
     apply_resolver,
     needs_resolver,
     restore_resolver,
 )
+from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import (
     Sysctl,
     apply_sysctls,
@@ -65,7 +72,13 @@ from cc_multihome.errors import (
 )
 from cc_multihome.files import File, differs, is_ours, write
 from cc_multihome.model import Plan, RoutingPolicyRule
-from cc_multihome.render import RT_TABLES, RUN_NETPLAN, RUN_NETWORKD
+from cc_multihome.render import (
+    RT_TABLES,
+    RUN_NETPLAN,
+    RUN_NETWORKD,
+    RUN_SYSTEM,
+    SERVICE_DROP_IN,
+)
 from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
@@ -85,6 +98,7 @@ class Changes:
         drifted: the interfaces that this concerns.
         built_in: the kernel's own rules that are gone.
         sysctls: the kernel's settings of links that have to change.
+        table: what nftables' table has to become, None: it is right.
     """
 
     files: tuple[File, ...]
@@ -94,6 +108,7 @@ class Changes:
     drifted: tuple[str, ...] = ()
     built_in: tuple[RoutingPolicyRule, ...] = ()
     sysctls: tuple[Sysctl, ...] = ()
+    table: TableChange | None = None
 
     def is_empty(self) -> bool:
         """Is the host already what the plan says?"""
@@ -113,8 +128,9 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
     changed = tuple(file for file in (*files, *stale) if differs(file))
     resolver = needs_resolver(plan.resolver)
     sysctls = find_sysctls(plan)
+    table = find_table_change(plan)
     if changed or names:
-        return Changes(changed, names, resolver, sysctls=sysctls)
+        return Changes(changed, names, resolver, sysctls=sysctls, table=table)
     kernel = read_kernel()
     return Changes(
         files=(),
@@ -124,6 +140,7 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
         drifted=lost_interfaces(plan, kernel),
         built_in=lost_built_in(plan, kernel),
         sysctls=sysctls,
+        table=table,
     )
 
 
@@ -132,6 +149,7 @@ def own_files() -> tuple[Path, ...]:
     found = [
         *(ROOT / RUN_NETPLAN).glob("*.yaml"),
         *(ROOT / RUN_NETWORKD).glob("*.network.d/*.conf"),
+        *(ROOT / RUN_SYSTEM).glob(f"*.service.d/{SERVICE_DROP_IN}"),
         ROOT / RT_TABLES,
     ]
     return tuple(sorted(path for path in found if is_ours(path)))
@@ -182,6 +200,8 @@ def apply_plan(
             results = verify(plan) if prove else ()
             give_back(foreign)
             require(results, baseline)
+            # Now that the rules are proved, so that no packet goes astray.
+            take_up_files(changes.files, checkpoint)
     except VerifyError as err:
         raise VerifyError(f"{err}\n{UNDONE}") from err
     except (CommandError, OSError) as err:
@@ -222,6 +242,7 @@ def _change(
         run(["ip", f"-{rule.src.version}", *words.split()])
     if changes.sysctls:
         apply_sysctls(changes.sysctls, checkpoint)
+    apply_table(changes.table, checkpoint)
     if changes.resolver:
         apply_resolver(plan.resolver, checkpoint)
 
@@ -279,10 +300,13 @@ def restore() -> None:
     if files:
         reload_networkd()
         keep_foreign(foreign, former_names.values())
+    with Checkpoint() as checkpoint:
+        take_up_files([File(path, None) for path in files], checkpoint)
     for link in read_links({}).links:
         if link.mac in former_names:
             set_group(link.ifname, 0)
     restore_sysctls()
+    restore_table()
     restore_resolver()
 
 

@@ -17,8 +17,10 @@ from cc_multihome.apply.foreign import PutForeignBack
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import PutGroupBack
 from cc_multihome.apply.networkd import ReloadAgain
+from cc_multihome.apply.nftables import PutTableBack
 from cc_multihome.apply.rename import RenameBack
 from cc_multihome.apply.resolver import PutUnitsBack
+from cc_multihome.apply.services import TakeUpAgain
 from cc_multihome.apply.sysctl import PutSysctlBack
 from cc_multihome.errors import RollbackError
 from cc_multihome.files import read_text
@@ -35,7 +37,9 @@ KINDS: dict[str, type[Undo]] = {
         ReloadAgain,
         RenameBack,
         PutSysctlBack,
+        PutTableBack,
         PutUnitsBack,
+        TakeUpAgain,
     )
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's settings of each link that two ENIs in one subnet need.
+"""The kernel's settings of each link: for ENIs in one subnet, and containers.
 
 https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html
 What each one is for was seen by capture (tests/netns/test_same_subnet.py):
@@ -157,9 +157,9 @@ def _wanted(
     plan: Plan, kept: Mapping[Slot, Kept]
 ) -> Iterator[tuple[Slot, int]]:
     for item in plan.interfaces:
-        if not item.shares_subnet:
-            continue
-        for key in KEYS:
+        keys = KEYS if item.shares_subnet else ()
+        # The way back of what is for a container is looked up without mark.
+        for key in ("rp_filter",) if plan.containers and not keys else keys:
             slot = (if_nametoindex(item.ifname), key)
             now = _read(slot)
             if now is None:

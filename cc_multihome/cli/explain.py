@@ -58,6 +58,11 @@ def add_explain(verbs: Verbs) -> None:
         metavar="NAME",
         help="the user whose socket it is; needs this host",
     )
+    parser.add_argument(
+        "--service",
+        metavar="UNIT",
+        help="the service of the plan whose socket it is",
+    )
     add_source(parser)
     add_json(parser)
 
@@ -68,9 +73,9 @@ def run_explain(args: argparse.Namespace) -> int:
     source = None if args.source is None else _address(args.source, "--from")
     is_offline = names_files(args)
     plan = require_plan(args, "explain")
-    asked = (to, source, _sender(args))
+    asked = (to, source, _sender(args, plan))
     value = (_offline if is_offline else _online)(plan, *asked)
-    value["user"] = args.user
+    value["user"], value["service"] = args.user, args.service
     if args.json:
         print_json(value)
     else:
@@ -124,6 +129,7 @@ def _answer(
         "to": str(to),
         "from": None if source is None else str(source),
         "user": None,
+        "service": None,
         "plan": plan,
         "expected": None,
         "kernel": None,
@@ -143,12 +149,27 @@ def _address(text: str, what: str) -> Address:
         ) from err
 
 
-def _sender(args: argparse.Namespace) -> Sender:
+def _sender(args: argparse.Namespace, plan: Plan) -> Sender:
+    from cc_multihome.explain.question import Sender
+
+    return Sender(_uid(args), _mark(args.service, plan))
+
+
+def _mark(service: str | None, plan: Plan) -> int:
+    if service is None:
+        return 0
+    marks = {it.unit: it.mark for it in plan.services}
+    if service not in marks:
+        known = f"one of the plan: {', '.join(marks) or 'none'}"
+        raise QuestionError(f"--service: found {service!r}, expected {known}")
+    return marks[service]
+
+
+def _uid(args: argparse.Namespace) -> int | None:
     from cc_multihome.cli import core
-    from cc_multihome.explain.question import ANYBODY, Sender
 
     if args.user is None:
-        return ANYBODY
+        return None
     if args.metadata:
         raise QuestionError(
             "--user: the users of the instance in --metadata are not known"
@@ -156,10 +177,9 @@ def _sender(args: argparse.Namespace) -> Sender:
         )
     uid = core.uid_of(args.user)
     if uid is None:
-        raise QuestionError(
-            f"--user: found {args.user!r}, expected a user of this host"
-        )
-    return Sender(uid)
+        known = "a user of this host"
+        raise QuestionError(f"--user: found {args.user!r}, expected {known}")
+    return uid
 
 
 def _check(
@@ -225,7 +245,8 @@ def _way_as_dict(way: Way | None) -> dict[str, Any] | None:
 def _text(value: Answer, style: Style) -> str:
     found = value["expected"] or value["plan"]
     bound = f" from {value['from']}" if value["from"] else ""
-    bound += f" for user {value['user']}" if value["user"] else ""
+    for whose in ("user", "service"):
+        bound += f" for {whose} {value[whose]}" if value[whose] else ""
     rows = [
         (f"{it['priority']}:", it["rule"], it["result"])
         for it in found["steps"]

@@ -33,6 +33,8 @@ class View:
         settings: name as of sysctl(8), value now, value then.
         resolver_units: those of systemd-resolved that would be stopped.
         puts_resolver_back: the former resolver would come back.
+        connection_marks: nftables' table would be made (or made anew), or
+            go; None: it stays as it is.
         plan: as plan_as_dict() gives it; None: `multihome: false`.
     """
 
@@ -43,6 +45,7 @@ class View:
     resolver: FileChange | None = None
     resolver_units: tuple[str, ...] = ()
     puts_resolver_back: bool = False
+    connection_marks: bool | None = None
     plan: dict[str, Any] | None = None
 
     @property
@@ -53,6 +56,7 @@ class View:
                 *(self.files, self.names, self.kernel, self.settings),
                 *(self.resolver, self.resolver_units),
                 self.puts_resolver_back,
+                self.connection_marks is not None,
             )
         )
 
@@ -122,6 +126,9 @@ def _look(decision: Decision) -> View:
         else None,
         resolver_units=core.running_resolver_units() if resolver else (),
         puts_resolver_back=_puts_back(changes, resolver),
+        connection_marks=None
+        if changes.table is None
+        else changes.table.text is not None,
         plan=plan_as_dict(plan),
     )
 
@@ -140,6 +147,7 @@ def _text(view: View, style: Style) -> str:
         *_section("Names", _names(view, style), style),
         *_section("Kernel", _kernel(view, style), style),
         *_section("Settings", _settings(view), style),
+        *_section("Connection marks", _marks(view), style),
         *_section("Resolver", _resolver(view, style), style),
         _summary(view),
     ]
@@ -176,6 +184,13 @@ def _settings(view: View) -> list[str]:
     return [f"  {name}: {now} -> {then}" for name, now, then in view.settings]
 
 
+def _marks(view: View) -> list[str]:
+    if view.connection_marks is None:
+        return []
+    verb = "is made" if view.connection_marks else "goes"
+    return [f"  the table inet multihome of nftables {verb}"]
+
+
 def _resolver(view: View, style: Style) -> list[str]:
     lines = [_file_text(view.resolver, style)] if view.resolver else []
     lines += [f"  {unit}: off" for unit in view.resolver_units]
@@ -195,6 +210,8 @@ def _summary(view: View) -> str:
         (len(view.settings), "setting"),
     )
     parts = [_count(number, noun) for number, noun in counts if number]
+    if view.connection_marks is not None:
+        parts.append("connection marks")
     if view.resolver or view.resolver_units or view.puts_resolver_back:
         parts.append("the resolver")
     return f"Would change: {', '.join(parts)}. Nothing was touched."
@@ -224,6 +241,7 @@ def _as_dict(view: View) -> dict[str, Any]:
             {"name": name, "from": now, "to": then}
             for name, now, then in view.settings
         ],
+        "connection_marks": view.connection_marks,
         "resolver": {
             "file": asdict(view.resolver) if view.resolver else None,
             "units_off": list(view.resolver_units),

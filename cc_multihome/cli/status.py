@@ -180,7 +180,24 @@ def _facts(
             for route in item.routes
         )
         facts.append(("policy:", f"{count} routes" if policy else "none"))
+        pinned = _pinned(view.plan)
+        if pinned:
+            facts.append(("pinned:", ", ".join(pinned)))
     return facts
+
+
+def _pinned(plan: Plan) -> list[str]:
+    """Say who leaves by which interface."""
+    users = dict.fromkeys(
+        (rule.uid, item.name)
+        for item in plan.interfaces
+        for rule in item.rules
+        if rule.uid is not None
+    )
+    return [
+        *(f"{it.unit} by {it.interface}" for it in plan.services),
+        *(f"user {uid} by {name}" for uid, name in users),
+    ]
 
 
 def _resolver(plan: Plan) -> str:

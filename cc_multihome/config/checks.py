@@ -88,12 +88,27 @@ def check_name(name: str) -> None:
         raise ValueError(f"a name that is not reserved ({reserved})")
 
 
-def check_user(name: str) -> None:
-    """Refuse what is no name of a user: passwd(5) is lines with colons."""
+def read_service(name: str) -> str:
+    """Read the name of a service (systemd.unit(5))."""
+    expected = "the name of a service, such as puppet.service"
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or suffix != "service":
+        hint = f"; did you mean {name}.service?" if "." not in name else ""
+        raise ValueError(expected + hint)
+    if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]+", stem) or len(name) > 255:
+        raise ValueError(expected)
+    if stem.startswith("@") or stem.endswith("@"):
+        raise ValueError(f"{expected}, and no template's")
+    return name
+
+
+def read_user(name: str) -> str:
+    """Read the name of a user: passwd(5) is lines with colons."""
     if not re.fullmatch(r"[^\s:/,\x00-\x1f]{1,256}", name):
         raise ValueError("the name of a user, such as _chrony")
     if name.isdecimal():
         raise ValueError("the name of a user, not the number")
+    return name
 
 
 def read_mac(text: str) -> str:

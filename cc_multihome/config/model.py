@@ -70,10 +70,10 @@ class PolicyEntry:
 
 @dataclass(frozen=True)
 class Pin:
-    """An entry of `users`: whose traffic leaves by an interface.
+    """An entry of `users` or `services`: whose traffic leaves by which.
 
     Attributes:
-        name: of the user.
+        name: of the user, or of the unit.
         via: the interface.
         path: where the entry stands.
     """
@@ -109,6 +109,8 @@ class Config:
     interfaces: tuple[InterfaceConfig, ...] = ()
     default: str | None = None
     policy: tuple[PolicyEntry, ...] = ()
+    containers: bool = False
+    services: tuple[Pin, ...] = ()
     users: tuple[Pin, ...] = ()
     resolver: ResolverConfig = ResolverConfig()
     enabled: bool = True

@@ -81,7 +81,9 @@ class _Reader:
             interfaces=interfaces,
             default=self._get(self._value, (), "default"),
             policy=tuple(self._policy()),
-            users=tuple(self._pins("users", checks.check_user)),
+            containers=self._get(self._value, (), "containers") is True,
+            services=tuple(self._pins("services", checks.read_service)),
+            users=tuple(self._pins("users", checks.read_user)),
             resolver=self._resolver(),
             broken=broken,
             has_all_names=not self._lacks_interfaces(),
@@ -256,7 +258,7 @@ class _Reader:
                     expected = checks.one_via(network, text, first)
                     self._refuse(place, text, expected)
 
-    def _pins(self, key: str, check: Callable[[str], None]) -> Iterator[Pin]:
+    def _pins(self, key: str, read: Callable[[str], str]) -> Iterator[Pin]:
         """Read a mapping from what is pinned to interfaces."""
         for name in self._get(self._value, (), key) or {}:
             where = (key, name)
@@ -264,18 +266,8 @@ class _Reader:
             if isinstance(name, schema.OddKey):
                 expected = "a name as text; put it in quotes"
                 self._refuse(where, name, expected)
-            elif via is not None and self._is_right(check, where, name):
+            elif via and self._try(read, where, name) is not None:
                 yield Pin(name, via, schema.path_text(where))
-
-    def _is_right(
-        self, check: Callable[[str], None], where: Where, name: str
-    ) -> bool:
-        try:
-            check(name)
-        except ValueError as err:
-            self._refuse(where, name, str(err))
-            return False
-        return True
 
     def _resolver(self) -> ResolverConfig:
         value = self._get(self._value, (), "resolver")

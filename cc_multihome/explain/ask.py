@@ -43,6 +43,8 @@ def ask_kernel(
     """
     bound = ["from", str(source)] if source is not None else []
     whose = ["uid", str(sender.number)]
+    if sender.mark:
+        whose += ["mark", f"{sender.mark:#x}"]
     argv = ["ip", "-N", "-j", f"-{to.version}", "route", "get", str(to)]
     try:
         printed = run([*argv, *bound, *whose])

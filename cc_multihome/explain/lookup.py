@@ -171,8 +171,9 @@ def _try(
 def _mismatch(rule: Rule, asked: Question) -> str:
     """Say why a rule does not match; "" where it does."""
     why_not = ""
-    if rule.mark is not None and rule.mark[0] & rule.mark[1]:
-        why_not = "the packet has no mark"
+    if rule.mark and (rule.mark[0] ^ asked.sender.mark) & rule.mark[1]:
+        mark = asked.sender.mark
+        why_not = f"the packet has {f'mark {mark:#x}' if mark else 'no mark'}"
     elif rule.unmet:
         why_not = f"the packet has no {rule.unmet}"
     elif rule.src.prefixlen and asked.source is None:

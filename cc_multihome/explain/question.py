@@ -18,9 +18,11 @@ class Sender:
 
     Attributes:
         uid: of the user; None: of one that no rule names.
+        mark: of the socket.
     """
 
     uid: int | None = None
+    mark: int = 0
 
     @property
     def number(self) -> int:

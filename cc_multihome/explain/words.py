@@ -93,6 +93,8 @@ def _planned(
         where = f"its gateway is {gateway}"
     if rule.src.prefixlen:
         return f"what comes from {source} leaves by {name}; {where}"
+    if rule.mark is not None:
+        return f"its mark {rule.mark[0]:#x} is that of {name}; {where}"
     if rule.uids is not None:
         return f"user {rule.uids[0]} is pinned to {name}; {where}"
     if rule.priority == PRIORITY_POLICY:

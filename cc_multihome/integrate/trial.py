@@ -38,7 +38,9 @@ RIGHT_SAMPLES: tuple[object, ...] = (
                 {"to": ["vpc", "rfc1918"], "via": "private"},
                 {"to": "vpc", "via": "private"},
             ],
+            "containers": True,
             "users": {"_chrony": "private"},
+            "services": {"puppet.service": "private"},
             "resolver": {"nameservers": ["192.0.2.53"], "search": []},
             "rename": True,
         }
@@ -54,7 +56,10 @@ WRONG_SAMPLES: tuple[object, ...] = (
     {KEY: {"default": 1, "rename": "no"}},
     {KEY: {"policy": [{"to": [], "via": 1}, {"to": "192.0.2.14"}]}},
     {KEY: {"users": ["_chrony"]}},
+    {KEY: {"containers": "docker0"}},
     {KEY: {"users": {"_chrony": 1}}},
+    {KEY: {"services": ["puppet.service"]}},
+    {KEY: {"services": {"puppet.service": 1}}},
     {KEY: {"resolver": "none"}},
     {KEY: {"resolver": {"nameservers": []}}},
 )

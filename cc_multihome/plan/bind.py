@@ -37,6 +37,7 @@ __all__ = [
 LOG = logging.getLogger(__name__)
 
 NO_UIDS: Mapping[str, int] = MappingProxyType({})
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def bind_or_raise(
@@ -46,6 +47,7 @@ def bind_or_raise(
     *,
     taken_names: frozenset[str] = frozenset(),
     uids: Mapping[str, int] = NO_UIDS,
+    lacks: Mapping[str, str] = NOTHING,
 ) -> Bound:
     """Bind a read configuration; all its mistakes come at once.
 
@@ -63,6 +65,7 @@ def bind_or_raise(
             links,
             taken_names=taken_names,
             uids=uids,
+            lacks=lacks,
         )
     except LinkError:
         raise_if(parsed.problems)
@@ -96,12 +99,14 @@ def bind(
     *,
     taken_names: frozenset[str] = frozenset(),
     uids: Mapping[str, int] = NO_UIDS,
+    lacks: Mapping[str, str] = NOTHING,
 ) -> Bound:
     """Bind names to ENIs.
 
     Args:
         taken_names: of the host's other devices, such as docker0.
         uids: name of each user that the host has -> number.
+        lacks: key that the host cannot do -> what it would need.
 
     Raises:
         LinkError: an ENI has no device here, or two; mistakes in the
@@ -114,12 +119,16 @@ def bind(
     default = refer.default()
     policy = tuple(refer.destinations())
     users = tuple(refer.users(uids))
+    services = tuple(refer.services())
+    refer.require(lacks)
     problems += refer.problems
     problems += _table_clashes(interfaces)
     problems += _name_clashes(interfaces, links, taken_names)
     if not problems:
         _require_links(managed, links)
-    return Bound(interfaces, default, policy, in_order(problems), users)
+    return Bound(
+        interfaces, default, policy, in_order(problems), users, services
+    )
 
 
 def _is_managed(choice: Choice) -> bool:

@@ -60,6 +60,18 @@ class BoundUser:
 
 
 @dataclass(frozen=True)
+class BoundService:
+    """A service whose sockets leave by an interface.
+
+    Attributes:
+        via: name of the BoundInterface that they leave by.
+    """
+
+    unit: str
+    via: str
+
+
+@dataclass(frozen=True)
 class Bound:
     """The configuration in terms of this instance.
 
@@ -76,6 +88,7 @@ class Bound:
     policy: tuple[BoundDestination, ...]
     problems: tuple[Problem, ...]
     users: tuple[BoundUser, ...] = ()
+    services: tuple[BoundService, ...] = ()
 
 
 def kernel_name(link: Link) -> str:

@@ -97,7 +97,7 @@ def build_plan(
     _require_own_netdefs(interfaces)
     ifgroup = ENI_IFGROUP if suppress and interfaces else None
     plan = Plan(interfaces, resolver, policy_table, ifgroup)
-    return with_pins(plan, bound)
+    return with_pins(plan, bound, instance.enis, containers=config.containers)
 
 
 def plan_resolver(config: Config, instance: Instance) -> Resolver:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from cc_multihome.model import (
     LEARNED,
     Gateway,
+    PinnedService,
     Plan,
     PlannedInterface,
     Resolver,
@@ -65,6 +66,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "addresses": _all(ip_interface),
     "routes": _all(lambda item: _make(Route, item)),
     "rules": _all(lambda item: _make(RoutingPolicyRule, item)),
+    "services": _all(lambda item: _make(PinnedService, item)),
     "nameservers": _all(ip_address),
     "search": _all(str),
     "to": ip_network,

@@ -7,18 +7,21 @@ address stays with the ENI of that address. They come before the policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 
 from cc_multihome.model import (
+    Eni,
     Network,
+    PinnedService,
     Plan,
     PlannedInterface,
     RoutingPolicyRule,
 )
-from cc_multihome.numbers import PRIORITY_USER
+from cc_multihome.numbers import MARK_MASK, PRIORITY_MARK, PRIORITY_USER
 from cc_multihome.plan.bound import Bound
+from cc_multihome.plan.marks import marks_of
 from cc_multihome.plan.sources import LOCAL_OUTPUT
 
 EVERYTHING: dict[int, Network] = {
@@ -27,21 +30,35 @@ EVERYTHING: dict[int, Network] = {
 }
 
 
-def with_pins(plan: Plan, bound: Bound) -> Plan:
-    """Add the rules of what is pinned to each interface."""
+def with_pins(
+    plan: Plan, bound: Bound, enis: Sequence[Eni], *, containers: bool
+) -> Plan:
+    """Add the rules of what is pinned to each interface, and the services.
+
+    Args:
+        enis: all of the instance, also those that are left alone.
+    """
+    marks = marks_of(enis)
+    used = {it.via for it in bound.services}
     names = {item.eni.mac: item.name for item in bound.interfaces}
+    macs = {name: mac for mac, name in names.items()}
+    interfaces = []
+    for item in plan.interfaces:
+        name, rules = names[item.mac], list(item.rules)
+        mark = marks[item.mac] if containers or name in used else None
+        if mark is not None:
+            rules += _mark_rules(item, mark)
+        rules += _user_rules(item, bound, name)
+        interfaces.append(replace(item, rules=tuple(rules), mark=mark))
+    services = tuple(
+        PinnedService(it.unit, it.via, marks[macs[it.via]])
+        for it in bound.services
+    )
     return replace(
         plan,
-        interfaces=tuple(
-            replace(
-                item,
-                rules=(
-                    *item.rules,
-                    *_user_rules(item, bound, names[item.mac]),
-                ),
-            )
-            for item in plan.interfaces
-        ),
+        interfaces=tuple(interfaces),
+        services=services,
+        containers=containers,
     )
 
 
@@ -51,6 +68,19 @@ def families(item: PlannedInterface) -> tuple[Network, ...]:
         rule.src.version for rule in item.rules if rule.table == item.table
     }
     return tuple(EVERYTHING[version] for version in sorted(versions))
+
+
+def _mark_rules(
+    item: PlannedInterface, mark: int
+) -> Iterator[RoutingPolicyRule]:
+    for everything in families(item):
+        yield RoutingPolicyRule(
+            PRIORITY_MARK,
+            item.table,
+            everything,
+            fwmark=mark,
+            fwmask=MARK_MASK,
+        )
 
 
 def _user_rules(

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 
 from cc_multihome.config.checks import one_via, spell
 from cc_multihome.config.model import Config, PolicyEntry
-from cc_multihome.config.schema import closest
+from cc_multihome.config.schema import closest, plain, show
 from cc_multihome.errors import Problem
 from cc_multihome.model import Network
 from cc_multihome.plan.bound import (
     BoundDestination,
     BoundInterface,
+    BoundService,
     BoundUser,
     kernel_name,
 )
@@ -66,6 +67,22 @@ class Referrer:
                 yield each
         for via, path in words:
             yield from self._of_vpc(via, path, seen)
+
+    def require(self, lacks: Mapping[str, str]) -> None:
+        """Refuse each key for which the host lacks something."""
+        for key, expected in lacks.items():
+            found = show(plain(getattr(self._config, key)))
+            if key == "services":
+                found = f"{len(self._config.services)} of them"
+            self._refuse(f"multihome.{key}", found, expected)
+
+    def services(self) -> Iterator[BoundService]:
+        """Give each service its interface."""
+        pins = self._config.services
+        for pin in sorted(pins, key=lambda pin: pin.name):
+            via = self._find(pin.path, pin.via)
+            if via is not None:
+                yield BoundService(pin.name, via.name)
 
     def users(self, uids: Mapping[str, int]) -> Iterator[BoundUser]:
         """Give each user its interface and its number."""

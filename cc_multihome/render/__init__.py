@@ -9,12 +9,15 @@ from pathlib import Path
 from cc_multihome.discover.netplan_files import OVERLAY_NAME, NetplanFile
 from cc_multihome.files import File
 from cc_multihome.model import Plan
-from cc_multihome.render import netplan, networkd, rt_tables
+from cc_multihome.render import netplan, networkd, rt_tables, services
 
 # All of it under /run: the config that survives a reboot is the safe one.
 RUN_NETPLAN = Path("run/netplan")
 RUN_NETWORKD = Path("run/systemd/network")
 # ip-route(8) reads every *.conf there, in every iproute2 since 3.7.
+# For systemd's own units: the drop-ins of services.
+RUN_SYSTEM = Path("run/systemd/system")
+SERVICE_DROP_IN = services.DROP_IN_NAME
 RT_TABLES = Path("etc/iproute2/rt_tables.d/multihome.conf")
 
 
@@ -39,5 +42,12 @@ def render(
         File(RUN_NETWORKD / networkd.drop_in_path(item), text)
         for item in plan.interfaces
         if (text := networkd.drop_in(item, plan.ifgroup))
+    ]
+    drop_ins += [
+        File(
+            RUN_SYSTEM / services.service_drop_in_path(it),
+            services.service_drop_in(it),
+        )
+        for it in plan.services
     ]
     return (*overlay, *drop_ins, File(RT_TABLES, rt_tables.names(plan)))

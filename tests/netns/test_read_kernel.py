@@ -95,11 +95,10 @@ def test_every_part_of_a_missing_thing_is_seen(netns: Netns) -> None:
 def test_rules_that_no_plan_can_hold_are_not_taken_for_ours(
     netns: Netns,
 ) -> None:
-    """A fwmark, a device, a destination: all of them are somebody's."""
+    """A device, a destination, two users: all of them are somebody's."""
     netns.ip(
         [
             *veth_commands("docker0"),
-            "rule add fwmark 0x1 lookup 10 priority 31100",
             "rule add iif docker0 lookup 10 priority 31101",
             "rule add oif docker0 lookup 10 priority 31102",
             "rule add to 192.0.2.1 lookup 10 priority 31103",
@@ -116,6 +115,27 @@ def test_rules_that_no_plan_can_hold_are_not_taken_for_ours(
     assert {each for each in observed.rules if each.src.version == 4} == set(
         BUILT_IN_RULES
     )
+
+
+def test_rules_on_marks_and_users_are_read_whole(netns: Netns) -> None:
+    """Of both families, as a plan with pins has them."""
+    words = ("fwmark 0x1001/0x107f", "iif lo uidrange 0-0", "fwmark 0x5")
+    for family, everything in (("-4", "0.0.0.0/0"), ("-6", "::/0")):
+        netns.ip(
+            [
+                f"rule add {each} lookup 10 priority {7 + number}"
+                for number, each in enumerate(words)
+            ],
+            family,
+        )
+        marked, users, plain = (
+            rule(7 + number, 10, everything) for number in range(3)
+        )
+        assert {
+            replace(marked, fwmark=0x1001, fwmask=0x107F),
+            replace(users, iif="lo", uid=0),
+            replace(plain, fwmark=5, fwmask=0xFFFFFFFF),
+        } <= read_inside(netns).rules
 
 
 def test_rules_of_others_like_ours_are_read_whole(netns: Netns) -> None:

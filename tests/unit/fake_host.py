@@ -20,8 +20,10 @@ from cc_multihome.apply import (
     former,
     group,
     networkd,
+    nftables,
     rename,
     resolver,
+    services,
     sysctl,
     verify,
 )
@@ -85,6 +87,9 @@ class FakeHost:
         """Take the place of the real host."""
         patch.setattr(apply, "ROOT", self.root)
         patch.setattr(sysctl, "ROOT", self.root)
+        patch.setattr(sysctl, "if_nametoindex", self.index)
+        patch.setattr(sysctl, "if_indextoname", self.name)
+        patch.setattr(nftables, "ROOT", self.root)
         patch.setattr(networkd, "SYSTEM_BUS", self.root)
         patch.setattr(networkd, "NETWORKD_FILES", self.root / RUN_NETWORKD)
         patch.setattr(networkd, "RUN_MULTIHOME", self.root / "run/multihome")
@@ -92,7 +97,10 @@ class FakeHost:
         patch.setattr(foreign, "LEAST_S", 0.0)
         patch.setattr(foreign, "read_foreign", lambda: frozenset(self.foreign))
         patch.setattr(foreign, "add_foreign", self.foreign.add)
-        for module in (apply, group, networkd, rename, resolver):
+        for module in (
+            *(apply, group, networkd, nftables, rename, resolver),
+            services,
+        ):
             patch.setattr(module, "run", self.run)
         patch.setattr(former, "if_nametoindex", self.index)
         patch.setattr(former, "read_kernel", lambda: self.kernel)

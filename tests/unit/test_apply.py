@@ -27,13 +27,14 @@ from cc_multihome.errors import (
 from cc_multihome.files import HEADER
 from cc_multihome.model import Plan
 from cc_multihome.render import RT_TABLES
-from tests.unit.builders import link, observed_of, plan, plan_for
+from tests.unit.builders import SEED_KEY, link, observed_of, plan, plan_for
 from tests.unit.fake_host import NOBODYS, TIMER, UNREADABLE, FakeHost
 
 OVERLAY = f"run/netplan/{OVERLAY_NAME}"
 GENERATE = "netplan generate"
 RELOAD = "networkctl reload"
 RESTART = "systemctl restart systemd-networkd.service"
+PINS = {**SEED_KEY, "containers": True, "services": {"a.service": "private"}}
 NAMES = {item.mac: item.ifname for item in plan_for().interfaces}
 
 
@@ -492,3 +493,42 @@ def test_restoring_an_untouched_host_reloads_nothing(
     monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
     apply.restore()
     assert host.calls == []
+
+
+def test_services_and_connection_marks_come_and_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Services are taken up last, when the rules have proved to work."""
+    host = FakeHost(tmp_path, plan_for(PINS))
+    host.use(monkeypatch)
+    before = host.state()
+    host.apply()
+    made = host.calls.index("nft -f -")
+    assert made < host.calls.index("systemctl daemon-reload")
+    assert "run/systemd/system/a.service.d/50-multihome.conf" in host.tree()
+    host.plan = replace(renamed(host.plan), services=(), containers=False)
+    host.calls.clear()
+    host.apply()
+    assert "run/systemd/system/a.service.d/50-multihome.conf" not in (
+        host.tree()
+    )
+    assert not (tmp_path / "run/systemd/system/a.service.d").exists()
+    for call in ("nft -f -", "systemctl daemon-reload"):
+        assert call in host.calls
+    assert before != host.state()
+
+
+@pytest.mark.parametrize(
+    "step", ["nft -f", "systemctl daemon-reload", "systemctl disable --now"]
+)
+def test_pins_that_cannot_be_made_are_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """With all else: the host is as before."""
+    host = FakeHost(tmp_path, plan_for(PINS))
+    host.use(monkeypatch)
+    before = host.state()
+    host.failing = {step: 1}
+    with pytest.raises(ApplyError):
+        host.apply()
+    assert before == host.state()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cc_multihome.apply.host import Changes
+from cc_multihome.apply.nftables import TableChange
 from cc_multihome.apply.sysctl import Sysctl
 from cc_multihome.cli import core
 from cc_multihome.cli.changes import file_change, kernel_changes
@@ -113,15 +114,20 @@ def test_the_json_has_its_documented_keys(
         names={"ens5": "private"},
         resolver=True,
         sysctls=(Sysctl((1, "arp_ignore"), 1, 0),),
+        table=TableChange("table"),
     )
     host.kernel = Observed(frozenset(), frozenset(), frozenset())
+    assert 0 == main(["plan"])
+    assert "inet multihome of nftables is made" in capsys.readouterr().out
     data = read_json(capsys, "plan")
     assert list(data) == [
         *("version", "enabled", "changes", "files", "names", "addresses"),
-        *("rules", "routes", "settings", "resolver", "plan"),
+        *("rules", "routes", "settings", "connection_marks", "resolver"),
+        "plan",
     ]
     (file,) = data["files"]
     assert (file["action"], file["mode"]) == ("create", "0600")
+    assert data["connection_marks"] is True
     assert data["names"] == [
         {"mac": PRIVATE_MAC, "from": "ens5", "to": "private"}
     ]

@@ -52,6 +52,11 @@ TABLE = (
     "a routing table number: 1 to 252, or 256 to 4294967295"
     " (0 and 253 to 255 are the kernel's own)"
 )
+SERVICE = "the name of a service, such as puppet.service"
+KNOWN = (
+    "interfaces, default, policy, containers, services, users, resolver,"
+    " rename"
+)
 QUOTES = "; put it in quotes, or YAML does not read it as text"
 SELECTORS = (
     "a mapping with at least one selector: device_number, network_card,"
@@ -274,13 +279,13 @@ WRONG = [
         "{polcy: []}",
         "multihome.polcy",
         "an unknown key",
-        "policy (known: interfaces, default, policy, users, resolver, rename)",
+        f"policy (known: {KNOWN})",
     ),
     (
         "{on: 1}",
         "multihome[true]",
         "an unknown key",
-        "one of interfaces, default, policy, users, resolver, rename",
+        f"one of {KNOWN}",
     ),
     ("{rename: 'no'}", "multihome.rename", "'no'", "true or false"),
     (
@@ -289,6 +294,31 @@ WRONG = [
         "['a']",
         "a mapping from names of users to interfaces",
     ),
+    (
+        "{services: {puppet: c}}",
+        "multihome.services.puppet",
+        "'puppet'",
+        SERVICE + "; did you mean puppet.service?",
+    ),
+    (
+        "{services: {dev-sda.device: c}}",
+        "multihome.services['dev-sda.device']",
+        "'dev-sda.device'",
+        SERVICE,
+    ),
+    (
+        "{services: {../x.service: c}}",
+        "multihome.services['../x.service']",
+        "'../x.service'",
+        SERVICE,
+    ),
+    (
+        "{services: {getty@.service: c}}",
+        "multihome.services['getty@.service']",
+        "'getty@.service'",
+        SERVICE + ", and no template's",
+    ),
+    ("{containers: 1}", "multihome.containers", "1", "true or false"),
     ("{users: {a: null}}", "multihome.users.a", "nothing", NAME),
     (
         "{users: {'a b': c}}",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cc_multihome import decide, early, state
-from cc_multihome.apply import host, lock, networkd, rename
+from cc_multihome.apply import host, lock, networkd, nftables, rename
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.errors import CommandError, RefusedError
@@ -58,6 +58,7 @@ class Boot:
         patch.setattr(rename, "if_nametoindex", lambda _: 7)
         patch.setattr(host, "needs_resolver", lambda _: False)
         patch.setattr(host, "find_sysctls", lambda _: ())
+        patch.setattr(nftables, "ROOT", root)
         patch.setattr(decide, "run", self.run)
         patch.setattr(decide, "read_own_overlay", lambda: ())
         patch.setattr(decide, "read_netplan_files", lambda: (seed,))
