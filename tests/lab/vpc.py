@@ -140,6 +140,10 @@ class Vpc:
         """Lose the router's advertisements of IPv6 from now on, or no more."""
         self._net.lose_advertisements(lost)
 
+    def set_gateway(self, name: str, *, answers: bool) -> None:
+        """Let the gateway of an ENI's subnet be there, or be dead."""
+        self._net.set_gateway(self.shape.eni(name).subnet, answers=answers)
+
     def counters(self) -> dict[str, Drops]:
         """Return the drops at each ENI, by name, since the last reset.
 

@@ -112,6 +112,15 @@ class VpcNet:
             for subnet in shape.subnets
         )
 
+    def set_gateway(self, subnet: str, *, answers: bool) -> None:
+        """Plug the router into a subnet's bridge, or pull the plug.
+
+        At the bridge's side: the router keeps its addresses and routes.
+        """
+        state = "up" if answers else "down"
+        uplink = _uplink(self._subnets[subnet])
+        self.hyp.ip([f"link set dev {uplink} {state}"])
+
     def delete(self) -> None:
         """Remove the namespaces; they may be gone already."""
         for netns in (self.inet, self.corp, self.router, self.hyp):

@@ -2,11 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the module in a guest while something goes wrong. Pushed to the guest.
 
-    fault_driver.py FAULT [STEP] < KEY
+    fault_driver.py serve
+    fault_driver.py run FAULT [STEP]
 
-STEP, as `rename:2`, is the second step of the kind `rename` to undo. KEY is
-the `multihome` key as JSON. The timer that undoes a run is set to a few
-seconds, the waits for IMDS too; all else is the module as it is.
+`serve` has all imported and waits for lines `OUT VERB ...` in the fifo `in`
+beside this file; VERB is `run FAULT [STEP]` or `status`. It does each in a
+process of its own, beside each other, and writes what that printed to the
+fifo OUT, and `ended STATUS` as the last line. So a machine that is saved and
+restored is ready at once. The `multihome` key is in the file `key`, as JSON.
+
+STEP, as `rename:2`, is the second step of the kind `rename` to undo. Waits
+for what does not come are shortened where a fault needs it (`IMPATIENT`); all
+else is the module as it is. Printed is the outcome, or the error.
 """
 
 from __future__ import annotations
@@ -18,18 +25,28 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cc_multihome import decide, pipeline
-from cc_multihome.apply import checkpoint, deadman, host, verify
+from cc_multihome import decide, history, pipeline, triggers
+from cc_multihome.apply import checkpoint, deadman, host, networkd, verify
+from cc_multihome.cli.main import main as command
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.errors import MultihomeError
+from cc_multihome.run import run
 
-DEADLINE_S = 6
-PAUSED, GO = Path("/run/fault-paused"), Path("/run/fault-go")
+# For a run that hangs until the timer ends it.
+DEADLINE_S = 8
+# For a gateway that is dead, or a link that is gone.
+VERIFY_TIMEOUT_S = 20.0
+PROBE_TIMEOUT_S = 10.0
+# For networkd's not answering.
+COMMAND_TIMEOUT_S = 15.0
+HERE = Path(__file__).parent
+KEY, IN, PAUSED, GO = (HERE / name for name in ("key", "in", "paused", "go"))
 OVERLAY = Path("/run/netplan/55-multihome.yaml")
 
 
@@ -43,6 +60,11 @@ def replace(owner: Any, name: str, value: Any) -> None:
     setattr(owner, name, value)
 
 
+def die() -> None:
+    """Be killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def kill_after_step(step: str) -> None:
     """Die right after a step was written down, before it is taken."""
     kind, number = step.split(":")
@@ -51,9 +73,22 @@ def kill_after_step(step: str) -> None:
     def add(self: Any, undo: Any) -> None:
         real(self, undo)
         if undo.kind == kind and next(count) == int(number):
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
 
     replace(checkpoint.Checkpoint, "add", add)
+
+
+def kill_in_rollback(_: str) -> None:
+    """Fail, and die when half of the files are back."""
+    wrap_take_up(damage, nothing)
+    real, count = checkpoint.PutFileBack.run, iter(range(1, 1000))
+
+    def put_back(self: Any) -> None:
+        if next(count) == 2:
+            die()
+        real(self)
+
+    replace(checkpoint.PutFileBack, "run", put_back)
 
 
 def wrap_take_up(
@@ -68,6 +103,13 @@ def wrap_take_up(
         after()
 
     replace(host, "take_up", take_up)
+
+
+def around_take_up(
+    *, before: Callable[[], None] | None = None, after: Any = None
+) -> Callable[[str], None]:
+    """Return a fault that does something around the taking up."""
+    return lambda _: wrap_take_up(before or nothing, after or nothing)
 
 
 def nothing() -> None:
@@ -94,38 +136,102 @@ def hang() -> None:
     time.sleep(600)
 
 
+def late_deadline(_: str) -> None:
+    """Have the timer fire when the run was proved, and is not through."""
+    real = history.keep
+
+    def keep(*args: Any) -> None:
+        shell(f"{sys.executable} -m cc_multihome.deadline")
+        real(*args)
+
+    replace(history, "keep", keep)
+
+
+def list_commands(_: str) -> None:
+    """Print what is started, a JSON list a line."""
+    real: Any = subprocess.run
+
+    def listed(argv: list[str], **named: Any) -> Any:
+        print(json.dumps(argv))
+        return real(argv, **named)
+
+    replace(subprocess, "run", listed)
+
+
 FAULTS: dict[str, Callable[[str], None]] = {
-    "none": lambda _: None,
+    "commands": list_commands,
     "kill": kill_after_step,
-    "kill-in-verify": lambda _: wrap_take_up(
-        nothing, lambda: os.kill(os.getpid(), signal.SIGKILL)
+    "kill-in-verify": around_take_up(after=die),
+    "kill-in-verify-late": around_take_up(after=die),
+    "kill-in-rollback": kill_in_rollback,
+    "hang": around_take_up(after=hang),
+    "damage": around_take_up(before=damage),
+    "pause": around_take_up(after=pause),
+    "late-deadline": late_deadline,
+    "restart": around_take_up(
+        after=lambda: shell("systemctl restart systemd-networkd")
     ),
-    "hang": lambda _: wrap_take_up(nothing, hang),
-    "damage": lambda _: wrap_take_up(damage, nothing),
-    "pause": lambda _: wrap_take_up(nothing, pause),
-    "restart": lambda _: wrap_take_up(
-        nothing, lambda: shell("systemctl restart systemd-networkd")
+    "networkd-hangs": around_take_up(
+        before=lambda: shell("systemctl kill -s STOP systemd-networkd")
     ),
-    "clock": lambda _: wrap_take_up(
-        nothing, lambda: shell("date -s '+1 year'")
+    "no-bus": around_take_up(
+        before=lambda: shell("systemctl stop dbus.socket dbus.service")
     ),
+    "clock": around_take_up(after=lambda: shell("date -s '+1 year'")),
 }
 
 
-def main(fault: str, step: str) -> int:
+def fire_soon() -> None:
+    """Have the timer come after some seconds."""
+    replace(host, "armed", partial(deadman.armed, seconds=DEADLINE_S))
+
+
+def prove_in_short() -> None:
+    """Wait for the kernel and for answers, but not for long."""
+    replace(host, "verify", partial(verify.verify, timeout=VERIFY_TIMEOUT_S))
+    replace(verify, "PROBE_TIMEOUT_S", PROBE_TIMEOUT_S)
+
+
+def command_in_short() -> None:
+    """Give up on networkd early, but not on systemd."""
+
+    def run_in_short(argv: list[str]) -> str:
+        if argv == ["networkctl", "reload"]:
+            return run(argv, timeout=COMMAND_TIMEOUT_S)
+        return run(argv)
+
+    replace(networkd, "run", run_in_short)
+
+
+def read_in_short() -> None:
+    """Give up on the metadata service early."""
+    impatient = partial(
+        read_instance, deadline_s=5.0, propagation_s=4.0, settle_s=2.0
+    )
+    replace(decide, "read_instance", impatient)
+
+
+IMPATIENT: dict[str, Callable[[], None]] = {
+    "kill-in-verify": fire_soon,
+    "hang": fire_soon,
+    "networkd-hangs": command_in_short,
+    "pause": prove_in_short,
+    "no-gateway": prove_in_short,
+    "no-metadata": read_in_short,
+}
+
+
+def configure(fault: str, step: str = "") -> int:
     """Configure with the fault; say what came of it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    seconds = 60 if fault in ("pause", "clock", "none") else DEADLINE_S
-    impatient = partial(
-        read_instance, deadline_s=8.0, propagation_s=4.0, settle_s=2.0
-    )
-    replace(host, "armed", partial(deadman.armed, seconds=seconds))
-    replace(host, "verify", partial(verify.verify, timeout=15))
-    replace(decide, "read_instance", impatient)
-    FAULTS[fault](step)
-    key = json.load(sys.stdin)
+    signal.signal(signal.SIGTERM, triggers._end)
+    IMPATIENT.get(fault, nothing)()
+    if fault in FAULTS:
+        FAULTS[fault](step)
     try:
-        result = pipeline.configure(key, trigger="person")
+        result = pipeline.configure(
+            json.loads(KEY.read_text()), trigger="person"
+        )
     except (MultihomeError, OSError) as err:
         print(f"{type(err).__name__}: {err}")
         return 1
@@ -133,5 +239,54 @@ def main(fault: str, step: str) -> int:
     return 0
 
 
+def do(verb: str, *words: str) -> int:
+    """Do one thing in this process."""
+    if verb == "status":
+        return command(["status", "--json"])
+    return configure(*words)
+
+
+def serve() -> None:
+    """Do what the lines say, for ever."""
+    # Whoever does one thing is nobody's child to wait for.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        for line in IN.read_text().splitlines():
+            if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                attend(*line.split())
+                os._exit(0)
+
+
+def attend(out: str, *words: str) -> None:
+    """Do one thing in a process, and tell how that ended."""
+    with open(f"{out}.said", "w+") as said:
+        child = os.fork()
+        if child == 0:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            os._exit(finish(*words))
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        code = os.waitstatus_to_exitcode(status)
+        Path(out).write_text(f"{said.read()}\nended {code}\n")
+
+
+def finish(*words: str) -> int:
+    """Do one thing and flush what it printed, however it ended."""
+    status = 1
+    try:
+        status = do(*words)
+    except SystemExit as err:
+        status = int(err.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], (sys.argv[2:] or [""])[0]))
+    if sys.argv[1] == "serve":
+        serve()
+    sys.exit(do(*sys.argv[1:]))

@@ -1,134 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever goes wrong, the host is reachable and the status tells the truth.
 
-One boot serves all faults, in order; each leaves the host as it found it. At
-the end the suite prints a table of what became of each.
+One boot serves all faults. Each begins from a saved state of it, so each runs
+alone, too; those with a boot of their own come last, in order. At the end of
+the run a table is printed of what became of each.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.lab import user_data
 from tests.lab.cleanup import Run
-from tests.lab.host import Result
 from tests.lab.image import with_package
-from tests.lab.instance import LabInstance, booted
-from tests.lab.pinging import is_answered
+from tests.lab.instance import booted
+from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
-from tests.vm.state import read_state
+from tests.vm.faults import (
+    GOOD,
+    KEY,
+    MORE,
+    OTHER_NAMES,
+    STOCK,
+    Host,
+)
+from tests.vm.state import file_stamps, read_state, wait_for_state
 
-DRIVER = Path(__file__).with_name("fault_driver.py")
-IN_GUEST = "/run/fault_driver.py"
-STATUS = "/var/lib/multihome/status.json"
-# Longer than the driver's deadline and a rollback under emulation.
-UNDONE_WITHIN_S = 90.0
-REACHED_WITHIN_S = 20.0
-KEY: dict[str, Any] = yaml.safe_load(user_data.multihome(SEED_INTENT))[
-    "multihome"
-]
-MORE: dict[str, Any] = {
-    **KEY,
-    "policy": [*KEY["policy"], {"to": "203.0.113.200", "via": "private"}],
-}
-OTHER_NAMES: dict[str, Any] = {
-    "interfaces": {
-        "inside": KEY["interfaces"]["private"],
-        "outside": KEY["interfaces"]["public"],
-    },
-    "default": "outside",
-}
-
-
-@dataclass
-class Host:
-    """The booted host.
-
-    Attributes:
-        state: what it must come back to.
-        table: (fault, outcome, seconds) of each case so far.
-    """
-
-    instance: LabInstance
-    state: dict[str, Any]
-    table: list[tuple[str, str, float]]
-
-    def drive(self, fault: str, key: Any = MORE, *, step: str = "") -> Result:
-        """Run the module in the guest with that fault."""
-        self.instance.vm.agent.put(json.dumps(key).encode(), "/run/key")
-        return self.instance.vm.run(
-            f"python3 {IN_GUEST} {fault} {step} < /run/key",
-            check=False,
-            timeout=240,
-        )
-
-    def status(self) -> dict[str, Any]:
-        """Return what the module says of its last run."""
-        status: dict[str, Any] = self.instance.vm.agent.json(f"cat {STATUS}")
-        return status
-
-    def is_reached(self, name: str) -> bool:
-        """Ping an ENI from its side, a few times."""
-        side, address = self.instance.vpc.outside(name)
-        return is_answered(side, address, within=REACHED_WITHIN_S)
-
-    def wait_until_undone(self) -> None:
-        """Wait until the timer's run has ended and the state is back."""
-        deadline = time.monotonic() + UNDONE_WITHIN_S
-        journal = "test -e /run/multihome/journal"
-        while self.instance.vm.run(journal, check=False).status == 0:
-            assert time.monotonic() < deadline, "the timer undid nothing"
-            time.sleep(1)
-
-    def wait_for_state(self) -> None:
-        """Wait until addresses, rules and routes are what they were."""
-        deadline = time.monotonic() + UNDONE_WITHIN_S
-        while (now := read_state(self.instance)) != self.state:
-            if time.monotonic() > deadline:
-                assert self.state == now
-            time.sleep(1)
-
-    def assert_safe(self, case: str, outcome: str, started: float) -> None:
-        """Reachable by both ENIs, and the status says what happened."""
-        assert self.is_reached("private")
-        assert self.is_reached("public")
-        status = self.status()
-        took = time.monotonic() - started
-        self.table.append((case, status["outcome"], took))
-        assert outcome == status["outcome"], status["error"]
+SEED = SEED_INTENT.shape
+WITH_THIRD = replace(
+    SEED, subnets=(*SEED.subnets, THIRD_SUBNET), enis=(*SEED.enis, THIRD)
+)
+STATE = "/var/lib/multihome"
+RESOLVED = "/usr/lib/systemd/system/systemd-resolved.service"
 
 
 @pytest.fixture(scope="module")
 def host(lab_run: Run, deb: Path) -> Iterator[Host]:
-    """The seed's instance, in its good state; prints the table at the end."""
+    """The seed's instance; saved in its good state, and in the stock one."""
     data = user_data.multihome(SEED_INTENT)
     image = with_package("trixie", deb)
     with booted(lab_run, image, SEED_INTENT, data, label="cc") as instance:
         assert "done" == instance.boot.cloud_init, instance.boot.why
-        instance.vm.agent.put(DRIVER.read_bytes(), IN_GUEST)
-        instance.vm.run("systemctl stop multihome-refresh.timer")
-        found = Host(instance, read_state(instance), [])
-        yield found
-    print("\nfault                                outcome          seconds")
-    for case, outcome, seconds in found.table:
-        print(f"{case:36} {outcome:16} {seconds:6.1f}")
+        made = Host(instance)
+        made.save(GOOD)
+        made.vm.run("multihome restore; sleep 2", timeout=200)
+        made.save(STOCK)
+        yield made
 
 
-# Every step of going from cloud-init's networking to the seed's: reload,
-# files, names, resolver. Of the five files the first and the last.
-# Steps as tests/vm/fault_driver.py names them.
+# Every kind of step in going from cloud-init's networking to the seed's, as
+# the journal has them: groups, reload, files, names, resolver.
 STEPS = {
-    "reload:1": "reload",
+    "group:1": "the first step",
+    "file:1": "first file",
     "file:5": "last file",
+    "rename:1": "first name",
     "rename:2": "second name",
+    "units:1": "resolver",
     "file:6": "resolv.conf",
 }
 
@@ -136,205 +71,326 @@ STEPS = {
 @pytest.mark.parametrize("step", STEPS, ids=STEPS.values())
 def test_killed_at_any_step(host: Host, step: str) -> None:
     """The timer outside brings back cloud-init's networking."""
-    started = time.monotonic()
-    host.instance.vm.run("multihome restore; sleep 2", timeout=200)
-    stock = read_state(host.instance)
-    killed = host.drive("kill", KEY, step=step)
-    assert killed.status not in (0, 1), killed.out
-    host.wait_until_undone()
-    back = Host(host.instance, stock, host.table)
-    back.wait_for_state()
-    name = STEPS[step]
-    back.assert_safe(f"kill -9 at: {name}", "rolled_back", started)
-    assert "killed" in host.status()["error"]
+    what = f"kill -9 at: {STEPS[step]}"
+    with host.case(
+        what, "rolled_back", error="killed", start=STOCK, ends=STOCK
+    ):
+        assert -SIGKILL == host.drive("kill", KEY, step=step).status
+        host.fire_timer()
 
 
-def test_the_next_run_is_good_again(host: Host) -> None:
-    """What was killed before is no obstacle."""
-    started = time.monotonic()
-    done = host.drive("none", KEY)
-    assert "applied" == done.out.splitlines()[-1], done.out + done.err
-    host.wait_for_state()
-    host.assert_safe("none (a whole run)", "applied", started)
+@pytest.mark.parametrize(
+    ("fault", "title"),
+    [
+        pytest.param("kill-in-verify", "kill -9 while it verifies"),
+        pytest.param("hang", "hangs for ever, with the lock"),
+    ],
+)
+def test_a_run_that_does_not_end_is_ended(
+    host: Host, fault: str, title: str
+) -> None:
+    """By the timer; and its plan is not tried again in a loop."""
+    with host.case(title, "rolled_back", error="killed"):
+        assert -SIGKILL == host.drive(fault).status
+        host.wait_until_undone()
+        assert "killed" in host.status()["failed"]["error"]
 
 
-@pytest.mark.parametrize("fault", ["kill-in-verify", "hang"])
-def test_a_run_that_does_not_end_is_ended(host: Host, fault: str) -> None:
-    """Killed while it verifies; or alive, holding the lock, for ever."""
-    started = time.monotonic()
-    done = host.drive(fault)
-    assert done.status not in (0, 1)
-    host.wait_until_undone()
-    host.wait_for_state()
-    host.assert_safe(fault, "rolled_back", started)
+def test_killed_while_it_rolls_back(host: Host) -> None:
+    """The timer begins anew, and comes to the end of it."""
+    with host.case(
+        "kill -9 while it rolls back", "rolled_back", error="killed"
+    ):
+        done = host.drive("kill-in-rollback", OTHER_NAMES)
+        assert -SIGKILL == done.status, done.out
+        host.fire_timer()
+
+
+def test_the_timer_leaves_a_run_alone_that_is_through(host: Host) -> None:
+    """It fired between the proof and the end of the process."""
+    with host.case("the timer fires too late", "applied", ends=None):
+        done = host.drive("late-deadline")
+        assert done.out.endswith("applied\n"), done.out
+
+
+def test_a_whole_run_from_cloud_inits_networking(host: Host) -> None:
+    """The faults of this file are what makes the difference."""
+    with host.case("none, from cloud-init's", "applied", start=STOCK):
+        assert 0 == host.drive("none", KEY).status
+
+
+def test_an_unchanged_input_starts_nothing_that_changes_anything(
+    host: Host,
+) -> None:
+    """No command, and no file but the status."""
+    with host.case("none, nothing changed", "unchanged"):
+        stamps = file_stamps(host.instance)
+        done = host.drive("commands", KEY)
+        assert stamps == file_stamps(host.instance)
+        lines = [line for line in done.out.splitlines() if line[:1] == "["]
+        commands = [json.loads(line) for line in lines]
+        assert commands
+        assert [] == [argv for argv in commands if not only_reads(argv)]
+
+
+def only_reads(argv: list[str]) -> bool:
+    """Say whether a command is known to change nothing."""
+    return (
+        (argv[0] == "ip" and "show" in argv)
+        or argv[:2] == ["systemctl", "show"]
+        or argv == ["networkctl", "--version"]
+    )
 
 
 def test_a_file_that_is_damaged_before_networkd_reads_it(host: Host) -> None:
     """netplan refuses it, and the former files come back."""
-    started = time.monotonic()
-    assert "former state was put back" in host.drive("damage").out
-    host.wait_for_state()
-    host.assert_safe("file damaged before reload", "rolled_back", started)
+    with host.case(
+        "file damaged before reload", "rolled_back", error="netplan"
+    ):
+        assert "former state was put back" in host.drive("damage").out
+
+
+def test_a_damaged_journal_is_undone_as_far_as_it_goes(host: Host) -> None:
+    """And it is said that it was not whole; the next run is as any other."""
+    with host.case(
+        "journal damaged, run killed", "rollback_failed", error="line 1"
+    ):
+        assert -SIGKILL == host.drive("kill-in-verify-late").status
+        host.vm.run(
+            "cd /run/multihome; (echo '{'; cat journal) > j; mv j journal"
+        )
+        host.fire_timer()
+    assert 0 == host.drive("none").status
+    assert "applied" == host.status()["last"]["outcome"]
 
 
 def test_networkd_restarted_during_the_apply(host: Host) -> None:
     """It comes up with the new files."""
-    started = time.monotonic()
-    assert 0 == host.drive("restart").status
-    host.assert_safe("networkd restarted", "applied", started)
-    assert 0 == host.drive("none", KEY).status
-    host.wait_for_state()
+    with host.case("networkd restarted", "applied", ends=None):
+        assert 0 == host.drive("restart").status
+
+
+def test_networkd_that_hangs(host: Host) -> None:
+    """It does not take up the new files; for the former it starts anew."""
+    with host.case("networkd hangs", "rolled_back", error="did not end"):
+        assert 1 == host.drive("networkd-hangs").status
+
+
+def test_a_host_without_a_bus(host: Host) -> None:
+    """D-Bus ends in the middle."""
+    with host.case("D-Bus ends", "rolled_back", error="networkctl reload"):
+        assert 1 == host.drive("no-bus").status
+
+
+def test_a_timer_that_cannot_be_set(host: Host) -> None:
+    """Then nothing is begun."""
+    with host.case("no systemd-run", "refused", error="timer"):
+        host.vm.run("mv /usr/bin/systemd-run /root/")
+        assert 1 == host.drive("none").status
 
 
 def test_the_clock_jumps_a_year_during_the_apply(host: Host) -> None:
     """The timer counts from its start and does not fire."""
-    started = time.monotonic()
-    assert 0 == host.drive("clock").status
-    host.assert_safe("clock stepped by a year", "applied", started)
-    host.instance.vm.run(f"date --set=@{time.time():.0f}")
-    assert 0 == host.drive("none", KEY).status
-    host.wait_for_state()
+    with host.case("clock stepped by a year", "applied", ends=None):
+        assert 0 == host.drive("clock").status
 
 
 def test_a_full_run_file_system(host: Host) -> None:
     """Nothing is begun where it could not be undone."""
-    started = time.monotonic()
-    vm = host.instance.vm
-    vm.run("cat /dev/zero > /run/full", check=False)
-    done = host.drive("none")
-    vm.run("rm -f /run/full")
-    assert 1 == done.status, done.out
-    host.wait_for_state()
-    outcome = host.status()["outcome"]
-    assert outcome in ("refused", "rolled_back")
-    host.assert_safe("/run full", outcome, started)
+    with host.case("/run full", "refused", error="space"):
+        # The guest's agent cannot write a file any more, either.
+        host.put_key()
+        host.vm.run("cat /dev/zero > /run/full", check=False)
+        done = host.drive_on("none")
+        host.vm.run("rm -f /run/full")
+        assert 1 == done.status, done.out
+
+
+def test_a_full_var(host: Host) -> None:
+    """The network is right, and so is what is told of it."""
+    with host.case("/var/lib/multihome full", "applied", ends=None):
+        host.vm.run(
+            f"cp -a {STATE} /root/kept && mount -t tmpfs -o size=64k t {STATE}"
+            f" && cp -a /root/kept/. {STATE}/"
+        )
+        host.vm.run(f"cat /dev/zero > {STATE}/full", check=False)
+        assert 0 == host.drive("none").status
 
 
 def test_a_read_only_etc(host: Host) -> None:
     """Tables could not get their names: all of it is taken back."""
-    started = time.monotonic()
-    vm = host.instance.vm
-    vm.run("mount --bind /etc /etc && mount -o remount,ro,bind /etc")
-    done = host.drive("none", OTHER_NAMES)
-    vm.run("umount /etc")
-    assert 1 == done.status, done.out
-    host.wait_for_state()
-    host.assert_safe("/etc read-only", "rolled_back", started)
+    with host.case("/etc read-only", "rolled_back", error="Read-only"):
+        host.vm.run("mount --bind /etc /etc && mount -o remount,ro,bind /etc")
+        done = host.drive("none", OTHER_NAMES)
+        host.vm.run("umount /etc")
+        assert 1 == done.status, done.out
 
 
 def test_a_host_without_resolved(host: Host) -> None:
     """The file is written all the same."""
-    started = time.monotonic()
-    vm = host.instance.vm
-    unit = "/usr/lib/systemd/system/systemd-resolved.service"
-    vm.run("multihome restore; systemctl stop systemd-resolved", timeout=200)
-    vm.run(f"mv {unit} /root/; systemctl daemon-reload")
-    done = host.drive("none", KEY)
-    assert 0 == done.status, done.out
-    assert "169.254.169.253" in vm.run("cat /etc/resolv.conf").out
-    host.assert_safe("resolved missing", "applied", started)
-    vm.run(f"mv /root/systemd-resolved.service {unit}")
-    vm.run("systemctl daemon-reload")
-    host.wait_for_state()
+    with host.case("resolved missing", "applied", start=STOCK, ends=None):
+        host.vm.run("systemctl stop systemd-resolved")
+        host.vm.run(f"mv {RESOLVED} /root/; systemctl daemon-reload")
+        done = host.drive("none", KEY)
+        assert 0 == done.status, done.out
+        assert "169.254.169.253" in host.vm.run("cat /etc/resolv.conf").out
 
 
 def test_two_runs_at_once(host: Host) -> None:
-    """One waits for the other; both are right when they end."""
-    started = time.monotonic()
-    vm = host.instance.vm
-    for name, key in (("a", MORE), ("b", MORE)):
-        vm.agent.put(json.dumps(key).encode(), f"/run/key-{name}")
-    done = vm.run(
-        f"python3 {IN_GUEST} none < /run/key-a > /run/out-a 2>&1 & "
-        f"python3 {IN_GUEST} none < /run/key-b > /run/out-b 2>&1; b=$?; "
-        "wait $!; echo $? $b; tail -n1 /run/out-a /run/out-b",
-        timeout=240,
-    ).out
-    assert done.startswith("0 0\n"), done
-    assert {"applied", "unchanged"} <= set(done.split())
-    assert host.is_reached("private")
-    assert 0 == host.drive("none", KEY).status
-    host.wait_for_state()
-    host.assert_safe("two runs at once", "applied", started)
+    """One waits, and says for which process; both are right at the end."""
+    with host.case("two runs at once", "unchanged", ends=None):
+        with host.paused() as first:
+            second = host.begin("none")
+            said = f"cat {second}.said"
+            host.wait_in_guest(f"{said} | grep another", "it does not wait")
+            lock = host.vm.run("cat /run/multihome/lock").out.strip()
+            assert f"another run (process {lock})" in host.vm.run(said).out
+        assert first[0].out.endswith("applied\n"), first[0].out
+        assert host.end(second).out.endswith("unchanged\n")
+
+
+def test_a_gateway_that_dies_during_the_apply(host: Host) -> None:
+    """What answered before has to answer afterwards."""
+    with host.case(
+        "a gateway dies in the middle",
+        "rolled_back",
+        error="gateway 10.224.186.1",
+    ):
+        try:
+            with host.paused() as ended:
+                host.vpc.set_gateway("public", answers=False)
+        finally:
+            host.vpc.set_gateway("public", answers=True)
+        assert "former state was put back" in ended[0].out
+
+
+def test_a_gateway_that_was_dead_before(host: Host) -> None:
+    """Taking the change back would mend nothing: it is told, and stays."""
+    with host.case("a gateway was dead before", "applied", ends=None):
+        # Not the one that the metadata is read by.
+        host.vpc.set_gateway("private", answers=False)
+        try:
+            done = host.drive("no-gateway")
+        finally:
+            host.vpc.set_gateway("private", answers=True)
+        assert 0 == done.status, done.out
+        levels = {
+            item["level"]: (item["state"], str(item["details"]))
+            for item in host.status()["last"]["verification"]
+        }
+        assert "ok" == levels["kernel"][0]
+        state, details = levels["neighbours"]
+        assert "failed" == state
+        assert "gateway 10.224.184.1" in details
+        assert "gateway 10.224.186.1" not in details
+
+
+def test_an_eni_detached_during_the_apply(host: Host) -> None:
+    """Its plan cannot come about; the run that follows leaves it out."""
+    unit = "multihome-hotplug.service"
+    with host.case("an ENI is detached in the middle", "applied", ends=None):
+        host.vm.run(f"systemctl mask --runtime {unit}")
+        host.vpc.update(WITH_THIRD)
+        host.vm.plug(THIRD)
+        assert 0 == host.drive("none", KEY).status
+        assert "ens7" in read_state(host.instance)["links"]
+        host.vm.run(f"systemctl unmask --runtime {unit}")
+        with host.paused() as ended:
+            host.vm.unplug("third")
+            host.vpc.update(SEED)
+        assert "former state was put back" in ended[0].out
+        host.wait_in_guest(
+            f"! systemctl is-active -q {unit}"
+            f" && [ $(systemctl show -P ActiveState {unit}) = inactive ]",
+            "the run for the detached ENI does not end",
+        )
+        assert "hotplug" == host.status()["last"]["trigger"]
+        assert "ens7" not in read_state(host.instance)["links"]
 
 
 NO = {"kind": "status"}
 MACS = "/latest/meta-data/network/interfaces/macs/"
-IMDS = (
-    ("401 for ever", {**NO, "status": 401}),
-    ("403", {**NO, "status": 403}),
-    ("500", {**NO, "status": 500}),
-    ("hang", {"kind": "hang"}),
-    ("garbage", {"kind": "garbage"}),
-    ("404 on a listed key", {**NO, "status": 404, "prefix": "local-ipv4s"}),
-    ("a list cut short", {"kind": "truncate", "prefix": "local-ipv4s"}),
-    ("half the ENIs missing", {**NO, "status": 200, "prefix": ""}),
-)
+OTHERS_ADDRESSES = f"{MACS}{SEED.enis[1].mac}/local-ipv4s"
+IMDS: dict[str, tuple[dict[str, Any], str]] = {
+    "401 for ever": ({**NO, "status": 401}, "401"),
+    "403": ({**NO, "status": 403}, "403"),
+    "500": ({**NO, "status": 500}, "500"),
+    "hang": ({"kind": "hang"}, "no answer"),
+    "garbage": ({"kind": "garbage"}, "no answer"),
+    "404 on a listed key": (
+        {**NO, "status": 404, "prefix": OTHERS_ADDRESSES},
+        "local-ipv4s",
+    ),
+    "a list cut short": (
+        {"kind": "truncate", "prefix": OTHERS_ADDRESSES},
+        "local-ipv4s",
+    ),
+    "the primary ENI is not listed": (
+        {**NO, "status": 200, "path": MACS, "body": f"{SEED.enis[1].mac}/"},
+        "does not list",
+    ),
+    "half the ENIs missing": (
+        {**NO, "status": 200, "path": MACS, "body": f"{SEED.enis[0].mac}/"},
+        f"does not list {SEED.enis[1].mac}",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "fault"), IMDS, ids=[name for name, _ in IMDS]
-)
-def test_metadata_that_fails_changes_nothing(
-    host: Host, name: str, fault: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("name", IMDS)
+def test_metadata_that_fails_changes_nothing(host: Host, name: str) -> None:
     """An error is never an empty answer."""
-    started = time.monotonic()
-    vpc = host.instance.vpc
-    primary, other = (eni.mac for eni in vpc.shape.enis[:2])
-    if fault.get("prefix") == "local-ipv4s":
-        fault = {**fault, "prefix": f"{MACS}{other}/local-ipv4s"}
-    elif "prefix" in fault:
-        fault = {**fault, "prefix": MACS, "body": f"{other}/", "times": 1000}
-    vpc.set_faults(fault)
-    done = host.drive("none")
-    vpc.set_faults()
-    assert 1 == done.status, done.out
-    assert host.state == read_state(host.instance)
-    host.assert_safe(f"IMDS: {name}", "refused", started)
-    assert primary != other
+    fault, error = IMDS[name]
+    with host.case(f"IMDS: {name}", "refused", error=error, harmless=True):
+        host.vpc.set_faults(fault)
+        # A key that would be content with the ENIs that are listed.
+        done = host.drive("no-metadata", {})
+        host.vpc.set_faults()
+        assert 1 == done.status, done.out
+        assert host.states[GOOD] == read_state(host.instance)
 
 
 def test_a_reset_in_the_middle(host: Host) -> None:
     """The plug is pulled; the next boot has the good configuration."""
-    started = time.monotonic()
-    vm = host.instance.vm
-    vm.agent.put(json.dumps(MORE).encode(), "/run/key")
-    vm.run(f"setsid python3 {IN_GUEST} pause < /run/key >/dev/null 2>&1 &")
-    for _ in range(120):
-        if vm.run("test -e /run/fault-paused", check=False).status == 0:
-            break
-        time.sleep(0.5)
-    else:
-        pytest.fail("the run did not come to its middle")
-    boot = vm.reset()
-    assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
-    host.wait_for_state()
-    host.assert_safe("reset in the middle", "applied", started)
+    with host.case("reset in the middle", "applied"):
+        host.begin_paused(MORE)
+        boot = host.reboot(host.vm.reset)
+        assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+
+
+def test_a_boot_with_other_hardware(host: Host) -> None:
+    """An ENI more: the plan is made anew from what the metadata says."""
+    with host.case(
+        "a boot with an ENI more", "applied", start=None, ends=None
+    ):
+        host.vm.run("systemctl mask --runtime multihome-hotplug.service")
+        host.vpc.update(WITH_THIRD)
+        host.vm.plug(THIRD)
+        boot = host.reboot()
+        assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+        rules = host.instance.priorities()
+        assert (31102, "10.224.187.20", 31002) in rules
+        status = host.status()
+        assert "boot" == status["last"]["trigger"]
+        names = [item["name"] for item in status["plan"]["interfaces"]]
+        assert ["private", "public", "ens7"] == names
 
 
 def test_a_boot_without_metadata_has_what_was_kept(host: Host) -> None:
     """cloud-init's log has the error, and the host its addresses."""
-    started = time.monotonic()
-    vpc, vm = host.instance.vpc, host.instance.vm
-    vpc.set_faults({**NO, "status": 503, "prefix": MACS})
-    boot = vm.reboot()
-    vpc.set_faults()
-    assert "running" != boot.system
-    host.wait_for_state()
-    host.assert_safe("a boot without IMDS", "kept", started)
-    assert "503" in host.status()["error"]
+    with host.case("a boot without IMDS", "kept", error="503", start=GOOD):
+        host.vpc.update(SEED)
+        host.vpc.set_faults({**NO, "status": 503, "prefix": MACS})
+        boot = host.reboot()
+        host.vpc.set_faults()
+        assert "running" != boot.system
 
 
 def test_a_boot_without_cloud_init_has_what_was_kept(host: Host) -> None:
     """It was disabled after the first boot, as some images do."""
-    started = time.monotonic()
-    vm = host.instance.vm
-    vm.run("touch /etc/cloud/cloud-init.disabled")
-    boot = vm.reboot()
-    assert "disabled" == boot.cloud_init
-    host.wait_for_state()
-    shown = vm.run("python3 -m cc_multihome.triggers refresh", check=False)
-    assert 0 == shown.status, shown.err
-    host.wait_for_state()
-    host.assert_safe("a boot without cloud-init", "unchanged", started)
+    with host.case("a boot without cloud-init", "kept", start=None):
+        host.vm.run("touch /etc/cloud/cloud-init.disabled")
+        boot = host.reboot()
+        assert "disabled" == boot.cloud_init
+    host.vm.run("systemctl start multihome-refresh.service", timeout=200)
+    wait_for_state(host.instance, host.states[GOOD])
+    assert "unchanged" == host.status()["last"]["outcome"]
