@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from cc_multihome.discover.pinning import read_lacks
 from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
 from cc_multihome.files import File
-from cc_multihome.model import Instance, Plan
+from cc_multihome.model import Instance, Link, Plan
 from cc_multihome.plan.bind import bind_or_raise, without_detached
 from cc_multihome.plan.build import build_plan
 from cc_multihome.plan.ipv6 import without_ipv6
@@ -106,7 +106,10 @@ def _decide(
     files = read_netplan_files()
     # This package's own overlay first: it keeps the id that cloud-init's
     # file, or the kernel's name, had when the ENI was first seen.
-    host = read_links(netdef_ids((*read_own_overlay(), *files)))
+    own = read_own_overlay()
+    host = read_links(netdef_ids((*own, *files)))
+    if known is None:
+        _require_managed(netdef_ids(own), host.links, instance)
     links = tuple(
         replace(link, mtu=mtus.get(link.mac, link.mtu)) for link in host.links
     )
@@ -140,6 +143,29 @@ def _read_instance(parsed: Parsed, seen: Instance | None) -> Instance:
         if parsed.problems:
             raise ConfigError(parsed.problems) from None
         raise
+
+
+def _require_managed(
+    managed: Mapping[str, str], links: Iterable[Link], instance: Instance
+) -> None:
+    """Do not take an ENI away that is still there, for a short listing.
+
+    An ENI that is detached takes its device with it. Where the metadata
+    service lists it no more, or not yet again, and the device stays, it is
+    the listing that is not complete.
+
+    Raises:
+        ImdsError: names the ENI's MAC and device.
+    """
+    known = {eni.mac for eni in instance.enis}
+    for link in links:
+        if link.mac in managed and link.mac not in known:
+            raise ImdsError(
+                f"the metadata service does not list {link.mac}, the ENI of"
+                f" {link.ifname}, which this host has and manages; nothing was"
+                " changed. Is it being detached? Run this again when its"
+                " device is gone"
+            )
 
 
 def _fingerprint(plan: Plan, files: tuple[File, ...]) -> str:

@@ -104,11 +104,12 @@ def on_hotplug() -> Result | None:
     return result
 
 
-def _wait_until_they_agree() -> Instance:
+def _wait_until_they_agree() -> Instance | None:
     """Wait for metadata and kernel to show the same ENIs; return the first.
 
-    After the time is up the last metadata decides: a device that has no ENI
-    is left alone, an ENI that has no device is an error.
+    None after the time is up. A new reading decides then: a new device that
+    has no ENI is left alone; an ENI that has no device is an error, and so is
+    one that is managed, has its device, and is not listed.
     """
     deadline = time.monotonic() + AGREE_TIMEOUT_S
     while True:
@@ -124,7 +125,7 @@ def _wait_until_they_agree() -> Instance:
                 ", ".join(sorted(wanted)),
                 ", ".join(sorted(links)),
             )
-            return instance
+            return None
         time.sleep(AGREE_INTERVAL_S)
 
 

@@ -9,6 +9,7 @@ The state file is JSON, read again when it changes:
     faults      a list; the first that matches a request is done to it:
         kind    status | delay | hang | close | garbage | truncate | endless
         prefix  of the path ("/" when left out, which is every path)
+        path    the whole path, for no other one; any when left out
         method  GET or PUT; both when left out
         times   how many requests it is done to; all when left out
         status, body, headers   for kind status (500, "injected", none)
@@ -79,6 +80,7 @@ class State:
                 used = self._used.get(name, 0)
                 if (
                     path.startswith(fault.get("prefix", "/"))
+                    and fault.get("path") in (None, path)
                     and fault.get("method") in (None, method)
                     and used < fault.get("times", used + 1)
                 ):

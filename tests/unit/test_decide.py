@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,27 @@ def test_the_own_overlays_ids_go_first(
     monkeypatch.setattr(pipeline, "read_own_overlay", lambda: (own,))
     decide(SEED_KEY)
     assert world.netdef_ids == {PRIVATE_MAC: "first"}
+
+
+def test_a_listing_without_an_eni_that_is_there_takes_nothing_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its tables nor its address; the key would allow it."""
+    both = world.host
+    ids = {eni.eni_id: {"match": {"macaddress": eni.mac}} for eni in both.enis}
+    own = netplan_file("55-multihome.yaml", ids)
+    monkeypatch.setattr(pipeline, "read_own_overlay", lambda: (own,))
+    monkeypatch.setattr(
+        pipeline,
+        "read_links",
+        lambda _: HostLinks(links_of(both), frozenset()),
+    )
+    world.host = replace(both, enis=both.enis[:1])
+    with pytest.raises(ImdsError, match=both.enis[1].mac):
+        decide({}, runtime=True)
+    # One that was never managed is left alone, as ever.
+    monkeypatch.setattr(pipeline, "read_own_overlay", lambda: ())
+    assert decide({}, runtime=True) is not None
 
 
 def test_false_does_nothing_and_asks_nobody(world: World) -> None:
