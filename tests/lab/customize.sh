@@ -42,7 +42,7 @@ system_info:
     renderers: [netplan, networkd]
 datasource:
   Ec2:
-    metadata_urls: ["http://169.254.169.254"]
+    metadata_urls: ["http://169.254.169.254", "http://[fd00:ec2::254]"]
 disable_vmware_customization: true
 apt: {preserve_sources_list: true}
 package_update: false

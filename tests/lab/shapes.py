@@ -7,6 +7,7 @@ Here, and nowhere else, so that a shape means the same to everybody.
 from __future__ import annotations
 
 from tests.lab.shape import POLICY, SEED, UNNAMED, LabEni, Shape, Subnet
+from tests.lab.shapes_ipv6 import DUAL, ONLY
 from tests.lab.user_data import SEED_INTENT, Intent
 
 ALL_SIDES = ("192.0.2.200", "203.0.113.5", "203.0.113.77")
@@ -233,4 +234,6 @@ SHAPES = {
     "addresses": CROWDED,
     "cards": COLLECTOR,
     "fifteen": FIFTEEN,
+    "dual-stack": DUAL,
+    "ipv6-only": ONLY,
 }

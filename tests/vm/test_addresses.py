@@ -8,20 +8,17 @@ addresses each. app and west have a delegated prefix, with a container.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab import user_data
 from tests.lab.cleanup import Run
-from tests.lab.far_server import COMPANY, FAR_PORT, GUEST, INTERNET
-from tests.lab.flows import Flow, Probe, run_flows
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.shapes import CROWDED
-from tests.lab.vpc import Runner
+from tests.vm.containers import add_container, container_verdicts
 from tests.vm.state import RUN_AGAIN, assert_flows, planned_rules
 
 # Of the ENI that their prefix is delegated to.
@@ -79,57 +76,6 @@ def test_containers_of_delegated_prefixes_answer_by_their_enis(
     crowded.vpc.reset_counters()
     for owner, address in CONTAINERS.items():
         crowded.vm.run(add_container(owner, address))
-        flows = (
-            Flow(
-                f"to {address}",
-                "company -> container",
-                Probe(f"to {address}", "ping", address),
-                owner,
-                GUEST,
-                COMPANY,
-                guest_address=address,
-            ),
-            Flow(
-                f"from {address}",
-                "container -> company",
-                Probe(f"from {address}", "tcp", CROWDED.unnamed, FAR_PORT),
-                owner,
-                COMPANY,
-                GUEST,
-                address,
-            ),
-        )
-        runners: dict[str, Runner] = {
-            GUEST: partial(in_container, crowded, owner),
-            COMPANY: crowded.vpc.runner(COMPANY),
-            INTERNET: crowded.vpc.runner(INTERNET),
-        }
-        verdicts = run_flows(flows, runners, crowded.vpc.capture)
+        verdicts = container_verdicts(crowded, owner, address, CROWDED.unnamed)
         assert [] == [item.detail for item in verdicts if not item.ok]
     assert 0 == sum(it.src for it in crowded.vpc.counters().values())
-
-
-def in_container(
-    instance: LabInstance, owner: str, argv: Sequence[str], stdin: str
-) -> str:
-    """Run a command in a container of the guest; the shape of vpc.Runner."""
-    inside = ["ip", "netns", "exec", f"c-{owner}", *argv]
-    return instance.guest(inside, stdin)
-
-
-def add_container(owner: str, address: str) -> str:
-    """Return commands that make a container with an address of its own."""
-    name = f"c-{owner}"
-    return f"""
-        set -e
-        sysctl -qw net.ipv4.ip_forward=1
-        ip netns add {name}
-        ip link add {name} type veth peer name eth0 netns {name}
-        ip addr add 169.254.77.1/32 dev {name}
-        ip link set {name} up
-        ip route add {address}/32 dev {name}
-        ip -n {name} addr add {address}/32 dev eth0
-        ip -n {name} link set eth0 up
-        ip -n {name} route add 169.254.77.1 dev eth0
-        ip -n {name} route add default via 169.254.77.1
-    """

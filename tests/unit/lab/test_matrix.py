@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.lab.expected import planned_rules
+from tests.lab.expected import planned_defaults, planned_rules
 from tests.lab.flows import build_flows
 from tests.lab.matrix import BROKEN, GREEN, RED, Cell, exit_status, render
 from tests.lab.qemu import assign_slots
 from tests.lab.shapes import FIFTEEN, SHAPES
+from tests.lab.shapes_ipv6 import DUAL, ONLY
+from tests.lab.vpc_router import gateway_ipv6
 
 GOOD = Cell("trixie", "seed", GREEN, flows=23, versions="netplan.io 1.1")
 BAD = Cell(
@@ -89,3 +93,32 @@ def test_fifteen_enis_need_few_rules() -> None:
     """One for each, and two for all, beside the kernel's three."""
     assert 15 == len(FIFTEEN.shape.enis)
     assert 15 + 2 + 3 == len(planned_rules(FIFTEEN))
+
+
+def test_ipv6_has_rules_of_its_own() -> None:
+    """For the ENIs that have it; the kernel has two of its own, not three."""
+    assert [
+        (0, "all", 255),
+        (31000, "all", 254),
+        (31100, "2001:db8:60:1::10", 10),
+        (31100, "2001:db8:60:1::11", 10),
+        (31100, "2001:db8:60:1:c::/80", 10),
+        (31101, "2001:db8:60:2::20", 20),
+        (32700, "all", 30999),
+        (32766, "all", 254),
+    ] == planned_rules(ONLY, 6)
+    assert [] == [it for it in planned_rules(DUAL, 6) if it[2] == 40]
+    assert [(0, "all", 255), (32766, "all", 254)] == planned_rules(FIFTEEN, 6)
+
+
+def test_ipv6_has_a_default_route_in_each_table_and_one_in_main() -> None:
+    """By the router of the ENI's subnet; plain has no IPv6."""
+    private, public, _ = DUAL.shape.subnets
+    assert [
+        ("10", gateway_ipv6(private), "private"),
+        ("20", gateway_ipv6(public), "public"),
+        ("254", gateway_ipv6(public), "public"),
+        ("30", gateway_ipv6(private), "twin"),
+    ] == planned_defaults(DUAL)
+    by_plain = planned_defaults(replace(DUAL, default="plain"))
+    assert ("254", gateway_ipv6(private), "private") in by_plain

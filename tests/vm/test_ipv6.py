@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both families side by side, and IPv6 alone, on the real thing.
+
+shapes_ipv6.py has the instances. On trixie everything is asked of both;
+other suites, whose networkd and netplan differ, have the flows once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.lab import user_data
+from tests.lab.cleanup import Run
+from tests.lab.expected import (
+    global_ipv6s,
+    ipv6_defaults,
+    own_ipv6s,
+    planned_defaults,
+    planned_rules,
+)
+from tests.lab.image import with_package
+from tests.lab.instance import LabInstance, booted
+from tests.lab.pinging import is_answered, pinging
+from tests.lab.shapes_ipv6 import CONTAINER, DUAL, ONLY
+from tests.lab.user_data import Intent
+from tests.vm.containers import add_container, container_verdicts
+from tests.vm.state import (
+    LOG,
+    RUN_AGAIN,
+    assert_flows,
+    file_stamps,
+    read_state,
+)
+
+# So far from the others that its rule is one of its own.
+NEW = "2001:db8:60:1::a5"
+NEW_RULE = (31101, NEW, 20)
+
+
+@pytest.fixture(scope="module")
+def dual(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
+    """The instance with both families, booted once."""
+    data = user_data.multihome(DUAL)
+    image = with_package("trixie", deb)
+    with booted(lab_run, image, DUAL, data, label="dual") as instance:
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def only(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
+    """The instance with IPv6 alone, booted once."""
+    data = user_data.multihome(ONLY)
+    image = with_package("trixie", deb)
+    with booted(lab_run, image, ONLY, data, label="only6") as instance:
+        yield instance
+
+
+def assert_right(instance: LabInstance, intent: Intent) -> None:
+    """Rules, routes and addresses as planned, each flow by its ENI."""
+    assert planned_rules(intent) == sorted(instance.priorities())
+    assert planned_rules(intent, 6) == sorted(instance.priorities("-6"))
+    assert planned_defaults(intent) == ipv6_defaults(instance)
+    assert own_ipv6s(intent.shape) == global_ipv6s(instance)
+    assert_flows(instance, intent)
+
+
+def others_lose_nothing(
+    instance: LabInstance, addresses: Sequence[str], change: Callable[[], None]
+) -> None:
+    """Ping from the company's side and the internet's during a change."""
+    shape = instance.vpc.shape
+    public = shape.subnet(shape.eni("public").subnet).ipv6_cidr or ""
+    with ExitStack() as stack:
+        found = [
+            stack.enter_context(
+                pinging(
+                    instance.vpc.inet
+                    if it.startswith(public.split("::")[0])
+                    else instance.vpc.corp,
+                    it,
+                )
+            )
+            for it in addresses
+        ]
+        change()
+    for item in found:
+        assert item.received > 0
+        assert 0 == item.lost, found
+
+
+def refresh(instance: LabInstance) -> None:
+    """Do what the timer does, now."""
+    instance.vm.run("systemctl start multihome-refresh.service", timeout=200)
+
+
+def read_both(instance: LabInstance) -> tuple[object, ...]:
+    """Return what the guest looks like, without what RA and time renew."""
+    routes = [
+        sorted((key, str(it[key])) for key in it if key != "expires")
+        for it in instance.ip_json("-6 route show table all type unicast")
+    ]
+    return (
+        read_state(instance),
+        instance.priorities("-6"),
+        global_ipv6s(instance),
+        sorted(routes),
+    )
+
+
+def assert_second_run_changes_nothing(instance: LabInstance) -> None:
+    """No file is written, and the log says so."""
+    stamps, state = file_stamps(instance), read_both(instance)
+    lines = int(instance.vm.run(f"wc -l < {LOG}").out)
+    instance.vm.run(RUN_AGAIN)
+    said = instance.vm.run(f"tail -n +{lines + 1} {LOG}").out
+    assert "nothing to change" in said
+    assert (stamps, state) == (file_stamps(instance), read_both(instance))
+
+
+def test_both_families_are_right(dual: LabInstance) -> None:
+    """Two ENIs in one /64, secondaries, an ENI without IPv6."""
+    assert "done" == dual.boot.cloud_init, dual.boot.why
+    assert_right(dual, DUAL)
+
+
+def test_a_second_run_changes_nothing(dual: LabInstance) -> None:
+    """What an advertisement has brought is as planned."""
+    dual.vm.run("systemctl stop multihome-refresh.timer")
+    assert_second_run_changes_nothing(dual)
+
+
+def test_an_address_comes_and_goes_and_others_lose_nothing(
+    dual: LabInstance,
+) -> None:
+    """A secondary one of public, by the timer's unit."""
+    shape = DUAL.shape
+    public = shape.eni("public")
+    more = replace(public, ipv6s=(*public.ipv6s, NEW))
+    enis = tuple(more if it == public else it for it in shape.enis)
+    steady = [
+        shape.eni(name).ipv6s[0] for name in ("private", "public", "twin")
+    ]
+
+    def add() -> None:
+        dual.vpc.update(replace(shape, enis=enis))
+        refresh(dual)
+
+    def remove() -> None:
+        dual.vpc.update(shape)
+        refresh(dual)
+
+    others_lose_nothing(dual, steady, add)
+    assert NEW_RULE in dual.priorities("-6")
+    assert ("public", NEW, 128) in global_ipv6s(dual)
+    assert is_answered(dual.vpc.inet, NEW, within=5)
+    others_lose_nothing(dual, steady, remove)
+    assert_right(dual, DUAL)
+
+
+def test_lost_advertisements_break_nothing(dual: LabInstance) -> None:
+    """The routes stay for the router's lifetime, which is half an hour."""
+    state = read_both(dual)
+    dual.vpc.lose_advertisements()
+    try:
+        dual.vm.run(f"{RUN_AGAIN}; networkctl reload; sleep 2")
+        assert 0 == dual.vm.run("multihome verify", check=False).status
+        assert state == read_both(dual)
+        assert_flows(dual, DUAL)
+    finally:
+        dual.vpc.lose_advertisements(lost=False)
+
+
+def test_a_container_of_a_delegated_prefix_answers_by_its_eni(
+    dual: LabInstance,
+) -> None:
+    """With forwarding on, which ends the kernel's own router discovery."""
+    far = DUAL.unnamed_ipv6 or ""
+    dual.vpc.reset_counters()
+    dual.vm.run(add_container("public", CONTAINER))
+    verdicts = container_verdicts(dual, "public", CONTAINER, far)
+    assert [] == [item.detail for item in verdicts if not item.ok]
+    assert 0 == sum(it.src for it in dual.vpc.counters().values())
+    assert planned_defaults(DUAL) == ipv6_defaults(dual)
+
+
+def test_both_families_come_up_the_same_after_a_reboot(
+    dual: LabInstance,
+) -> None:
+    """The overlay is gone with /run; the module makes it again."""
+    boot = dual.vm.reboot()
+    assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+    assert_right(dual, DUAL)
+
+
+def test_ipv6_alone_is_right(only: LabInstance) -> None:
+    """IMDS and resolver over IPv6, also for cloud-init itself."""
+    assert "done" == only.boot.cloud_init, only.boot.why
+    assert_right(only, ONLY)
+    resolv_conf = only.vm.run("cat /etc/resolv.conf").out
+    assert "nameserver fd00:ec2::253\n" in resolv_conf
+    assert "169.254" not in resolv_conf
+    assert [] == [
+        it for it in only.vpc.imds_requests() if "." in str(it["src"])
+    ]
+
+
+def test_ipv6_alone_needs_no_second_run(only: LabInstance) -> None:
+    """Nor does a reboot change it."""
+    only.vm.run("systemctl stop multihome-refresh.timer")
+    assert_second_run_changes_nothing(only)
+    boot = only.vm.reboot()
+    assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+    assert_right(only, ONLY)
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "sid"])
+def test_both_families_are_right_on_other_suites(
+    lab_run: Run, deb: Path, suite: str
+) -> None:
+    """IMDS does not answer over IPv6 there, which is what EC2 begins with."""
+    intent = replace(DUAL, shape=replace(DUAL.shape, imds_ipv6=False))
+    data = user_data.multihome(intent)
+    image = with_package(suite, deb)
+    with booted(
+        lab_run, image, intent, data, label=f"{suite}-dual"
+    ) as instance:
+        assert "done" == instance.boot.cloud_init, instance.boot.why
+        assert_right(instance, intent)
