@@ -197,7 +197,7 @@ def test_the_clock_jumps_a_year_during_the_apply(host: Host) -> None:
 
 def test_a_full_run_file_system(host: Host) -> None:
     """Nothing is begun where it could not be undone."""
-    with host.case("/run full", "refused", error="space"):
+    with host.case("/run full", "refused", error="the timer"):
         # The guest's agent cannot write a file any more, either.
         host.put_key()
         host.vm.run("cat /dev/zero > /run/full", check=False)
