@@ -28,7 +28,7 @@ from tests.lab.user_data import SEED_INTENT, Intent
 from tests.vm.state import assert_flows
 
 KEY = user_data.multihome(SEED_INTENT)
-NO_KEY = user_data.cloud_config({"timezone": "Etc/UTC"})
+NO_KEY = user_data.cloud_config({"preserve_hostname": False})
 ONE_MORE = replace(
     SEED_INTENT,
     shape=replace(

@@ -1,231 +1,239 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package on a live host: each kind of key, upgrade, removal, purge.
 
-One VM goes through all of it, in order; `cloud-init clean` and a reboot make
-it a new instance with other user-data.
+For each suite one VM goes through all of it, in order; `cloud-init clean` and
+a reboot make it a new instance with other user-data. What needs no running
+host is in tests/package.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cc_multihome.version import __version__
 from tests.lab import user_data
-from tests.lab.boot import Boot
 from tests.lab.cleanup import Run
+from tests.lab.expected import planned_rules
+from tests.lab.host import REPO
 from tests.lab.image import with_package
-from tests.lab.instance import LabInstance, booted
-from tests.lab.pinging import Pings, pinging
-from tests.lab.report import render
+from tests.lab.instance import booted
 from tests.lab.user_data import SEED_INTENT
-from tests.vm.state import planned_rules, read_state, wait_for
+from tests.vm.package_host import PackageHost
+from tests.vm.state import assert_flows
 
-NO_KEY = user_data.cloud_config({"timezone": "Etc/UTC"})
+NO_KEY = user_data.cloud_config({"preserve_hostname": False})
 BAD_KEY = user_data.multihome(SEED_INTENT, default=["public"])
 GOOD_KEY = user_data.multihome(SEED_INTENT)
+# bookworm: cloud-init 22.4, which takes any key; sid: the newest.
+FIRST_BOOT = {"trixie": NO_KEY, "bookworm": NO_KEY, "sid": BAD_KEY}
+GENERATED = "/etc/cloud/cloud.cfg.d/95_multihome.cfg"
 OWN_LIST = "/etc/cloud/cloud.cfg.d/99-own.cfg"
 OUR_UNITS = ("multihome-hotplug.service", "multihome-refresh.service")
+PIP = "PYTHONPATH=$(echo /root/pip-*.whl) /usr/bin/python3 -m pip"
+PIP_WHEELS = Path("/usr/share/python-wheels")
+
+
+def on(*suites: str) -> pytest.MarkDecorator:
+    """Run a test on these suites."""
+    return pytest.mark.parametrize(
+        "host", suites, indirect=True, scope="module"
+    )
 
 
 @pytest.fixture(scope="module")
-def host(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
-    """A VM whose image has the package, booted without the key."""
-    image = with_package("trixie", deb)
-    with booted(lab_run, image, SEED_INTENT, NO_KEY, label="pkg") as instance:
-        yield instance
+def host(
+    request: pytest.FixtureRequest, lab_run: Run, deb: Path
+) -> Iterator[PackageHost]:
+    """A VM whose image has the package."""
+    suite = str(request.param)
+    data = FIRST_BOOT[suite]
+    image = with_package(suite, deb)
+    with booted(
+        lab_run, image, SEED_INTENT, data, label=f"pkg-{suite}"
+    ) as instance:
+        yield PackageHost(suite, instance, data, instance.boot, deb)
 
 
-def as_new_instance(host: LabInstance, data: str | None) -> Boot:
-    """Boot again, as an instance with that user-data."""
-    if data is not None:
-        host.vpc.set_user_data(data)
-    host.vm.run("cloud-init clean --logs", timeout=120)
-    return host.vm.reboot()
-
-
-def status(host: LabInstance) -> tuple[int, dict[str, Any]]:
-    """Return the exit status and what `cloud-init status` prints as JSON."""
-    done = host.vm.run("cloud-init status --long --format json", check=False)
-    return done.status, json.loads(done.out)
-
-
-def network(host: LabInstance) -> dict[str, Any]:
-    """Return netplan's files and the kernel's state."""
-    files = host.vm.run(
-        "cd / && for f in etc/netplan/* run/netplan/*; do"
-        ' [ -f "$f" ] && echo "== $f" && cat "$f"; done; true'
-    ).out
-    return {**read_state(host), "netplan": files}
-
-
-def schema(host: LabInstance, what: str) -> tuple[int, str]:
-    """Return the exit status and the output of `cloud-init schema`."""
-    done = host.vm.run(f"cloud-init schema {what}", check=False)
-    return done.status, done.out + done.err
-
-
-def assert_flows(host: LabInstance) -> None:
-    """Every flow of the seed right."""
-    column = host.column("with multihome", SEED_INTENT)
-    print(render([column]))
-    assert [] == [
-        f"{item.flow.id}: {item.detail}"
-        for item in column.verdicts
-        if not item.ok
-    ]
-
-
-def ping_both(host: LabInstance, stack: ExitStack) -> dict[str, Pings]:
-    """Ping both ENIs, each from its side, until the stack is closed."""
-    vpc, found = host.vpc, {}
-    for name in SEED_INTENT.tables:
-        eni = vpc.shape.eni(name)
-        address = eni.ipv4s[0]
-        side = vpc.inet if address in eni.public else vpc.corp
-        target = eni.public.get(address, address)
-        found[name] = stack.enter_context(pinging(side, target))
-    return found
-
-
-FOUND: dict[str, Any] = {}
-
-
+@on("trixie", "bookworm")
 def test_without_the_key_cloud_init_is_healthy_and_we_are_silent(
-    host: LabInstance,
+    host: PackageHost,
 ) -> None:
     """No run of ours, no file of ours in netplan's folders."""
-    code, told = status(host)
-    assert (0, "done") == (code, told["status"]), host.boot.why
-    FOUND["no key"] = network(host)
-    assert "multihome" not in FOUND["no key"]["netplan"]
-    assert ["lo", "ens5", "ens6"] == list(FOUND["no key"]["links"])
-    assert 0 != host.vm.run("test -e /run/multihome", check=False).status
+    host.assert_done()
+    host.stock = host.network()
+    assert "multihome" not in host.stock["netplan"]
+    assert ["lo", "ens5", "ens6"] == list(host.stock["links"])
+    for path in ("/run/multihome", "/var/lib/multihome"):
+        assert 0 != host.ask(f"test -e {path}")[0]
     for unit in OUR_UNITS:
-        shown = host.vm.run(
-            f"systemctl show -P ExecMainStartTimestampMonotonic {unit}"
-        ).out
-        assert "0" == shown.strip()
+        started = "ExecMainStartTimestampMonotonic"
+        assert "0" == host.run(f"systemctl show -P {started} {unit}").strip()
 
 
+@on("trixie", "bookworm", "sid")
 def test_a_bad_key_is_pointed_at_and_the_network_is_stock(
-    host: LabInstance,
+    host: PackageHost,
 ) -> None:
     """By cloud-init's own schema commands and by its status."""
-    as_new_instance(host, BAD_KEY)
-    code, told = status(host)
+    host.become(BAD_KEY)
+    code, told = host.status()
     assert 0 != code
-    assert "multihome" in json.dumps(
-        [told["errors"], told["recoverable_errors"]]
-    )
-    failed, said = schema(host, "--system")
-    assert 0 != failed
-    assert "multihome.default" in said
-    host.vm.agent.put(BAD_KEY.encode(), "/root/bad.yaml")
-    failed, said = schema(host, "--config-file /root/bad.yaml")
-    assert 0 != failed
-    assert "multihome.default" in said
-    assert FOUND["no key"] == network(host)
+    errors = [told["errors"], told.get("recoverable_errors")]
+    assert "multihome" in json.dumps(errors)
+    for failed, said in host.schema(BAD_KEY):
+        assert 0 != failed
+        assert "multihome.default" in said
+    host.stock = host.stock or host.network()
+    assert host.stock == host.network()
+    assert "multihome" not in host.stock["netplan"]
 
 
-def test_a_good_key_is_done_without_a_word(host: LabInstance) -> None:
-    """Exit status 0, no warning; and every flow is right."""
-    boot = as_new_instance(host, GOOD_KEY)
-    code, told = status(host)
-    assert (0, "done") == (code, told["status"]), boot.why
-    assert "done" == told["extended_status"]
-    assert ([], {}) == (told["errors"], told["recoverable_errors"])
-    assert 0 == schema(host, "--system")[0]
-    host.vm.agent.put(GOOD_KEY.encode(), "/root/good.yaml")
-    assert 0 == schema(host, "--config-file /root/good.yaml")[0]
-    assert planned_rules(SEED_INTENT) == sorted(host.priorities())
-    assert_flows(host)
+@on("trixie", "bookworm", "sid")
+def test_a_good_key_is_done_without_a_word(host: PackageHost) -> None:
+    """Exit status 0, no warning; and every flow is right.
+
+    On bookworm the list of modules in force is the administrator's own, which
+    has the module in it.
+    """
+    if host.suite == "bookworm":
+        host.run(f"cp {GENERATED} {OWN_LIST}")
+        code, said = host.ask("multihome integrate --check")
+        assert (0, True) == (code, OWN_LIST in said)
+    host.become(GOOD_KEY)
+    host.assert_done()
+    assert [0, 0] == [code for code, _ in host.schema(GOOD_KEY)]
+    assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
+    assert_flows(host.it, SEED_INTENT)
 
 
-def test_an_upgrade_loses_no_packet(host: LabInstance, deb: Path) -> None:
+@on("bookworm", "sid")
+def test_a_reboot_gives_the_same(host: PackageHost) -> None:
+    """The same instance, no new one."""
+    before = host.network()
+    host.boot = host.it.vm.reboot()
+    host.assert_done()
+    assert before == host.network()
+
+
+@on("trixie", "bookworm", "sid")
+def test_an_upgrade_loses_no_packet(host: PackageHost) -> None:
     """A higher version over it, while both ENIs are pinged."""
-    before = network(host)
-    host.vm.agent.put(deb.read_bytes(), "/root/cc-multihome.deb")
-    host.vm.run(
+    before = host.network()
+    host.it.vm.agent.put(host.deb.read_bytes(), "/root/cc-multihome.deb")
+    host.run(
         "cd /root && rm -rf up && dpkg-deb -R cc-multihome.deb up &&"
         f" sed -i 's/^Version: .*/Version: {__version__}+up/'"
         " up/DEBIAN/control &&"
-        " dpkg-deb -b up cc-multihome-up.deb",
-        timeout=180,
+        " dpkg-deb -b up cc-multihome-up.deb"
     )
     with ExitStack() as stack:
-        pings = ping_both(host, stack)
-        host.vm.run("dpkg -i /root/cc-multihome-up.deb", timeout=300)
+        pings = host.pinged(stack)
+        host.run("dpkg -i /root/cc-multihome-up.deb")
     for name, item in pings.items():
-        print(f"upgrade: {name} {item}")
+        print(f"{host.suite}: upgrade: {name} {item}")
         assert item.received > 0
         assert 0 == item.lost
-    assert before == network(host)
-    assert "" == host.vm.run("dpkg --audit").out
-    version = host.vm.run("dpkg-query -W -f '${Version}' cc-multihome").out
+    assert before == host.network()
+    assert "" == host.run("dpkg --audit")
+    version = host.run("dpkg-query -W -f '${Version}' cc-multihome")
     assert f"{__version__}+up" == version
 
 
-def differing(host: LabInstance) -> list[str]:
-    """Name what is not as it was without the key."""
-    now, stock = network(host), FOUND["no key"]
-    parts = ("links", "groups", "rules", "addresses", "netplan", "resolved")
-    return [part for part in parts if stock[part] != now[part]]
-
-
-def test_removal_gives_cloud_inits_network_back(host: LabInstance) -> None:
+@on("trixie", "bookworm", "sid")
+def test_removal_gives_cloud_inits_network_back(host: PackageHost) -> None:
     """On the running host, which is reached while it happens."""
     with ExitStack() as stack:
-        pings = ping_both(host, stack)
-        host.vm.run("apt-get -qq -y remove cc-multihome", timeout=300)
-        wait_for(lambda: not differing(host), "it is not as without the key")
+        pings = host.pinged(stack)
+        host.run("apt-get -qq -y remove cc-multihome; sleep 8")
     for name, item in pings.items():
-        print(f"removal: {name} {item}")
+        print(f"{host.suite}: removal: {name} {item}")
         assert item.received > 0
-    link = host.vm.run("readlink /etc/resolv.conf", check=False).out
-    assert "systemd" in link
-    assert "" == host.vm.run("dpkg --audit").out
+    assert_stock_on_the_running_host(host)
+    assert "" == host.run("dpkg --audit")
 
 
-def test_purging_leaves_no_file(host: LabInstance) -> None:
+def assert_stock_on_the_running_host(host: PackageHost) -> None:
+    """As cloud-init has it, less what its DHCP client left beside that."""
+    now = host.network()
+    for part in ("links", "groups", "rules", "netplan", "resolved"):
+        assert host.stock[part] == now[part], part
+    assert [row[:3] for row in host.stock["addresses"]] == now["addresses"]
+    assert "active" == now["resolved"]
+    assert "systemd" in host.run("readlink /etc/resolv.conf")
+
+
+@on("trixie", "bookworm", "sid")
+def test_purging_leaves_no_file(host: PackageHost) -> None:
     """Neither in /etc, nor in /var, nor a unit."""
-    host.vm.run("apt-get -qq -y purge cc-multihome", timeout=300)
-    left = host.vm.run(
+    host.run(f"apt-get -qq -y purge cc-multihome; rm -f {OWN_LIST}")
+    left = host.run(
         "find / -xdev -iname '*multihome*' -not -path '/root/*'"
-        " -not -path '/proc/*'; find /run -iname '*multihome*'",
-        timeout=180,
-    ).out.splitlines()
+        " -not -path '/proc/*'; find /run -iname '*multihome*'"
+    ).splitlines()
     assert [] == [path for path in left if "/var/log/" not in path]
-    units = host.vm.run(
-        "systemctl list-unit-files 'multihome*'", check=False
-    ).out
+    _, units = host.ask("systemctl list-unit-files 'multihome*'")
     assert "0 unit files listed" in units
 
 
+@on("trixie")
 def test_a_boot_without_the_package_is_the_one_without_the_key(
-    host: LabInstance,
+    host: PackageHost,
 ) -> None:
     """Same files, routes and rules."""
-    as_new_instance(host, NO_KEY)
-    code, told = status(host)
-    assert (0, "done") == (code, told["status"])
-    assert FOUND["no key"] == network(host)
+    host.become(NO_KEY)
+    host.assert_done()
+    assert host.stock == host.network()
 
 
+@on("trixie")
 def test_an_administrators_own_list_wins_and_is_told(
-    host: LabInstance,
+    host: PackageHost,
 ) -> None:
-    """Installed again, with a later file that has no multihome in it."""
-    own = "cloud_init_modules: [seed_random, write_files, set_hostname]\n"
-    host.vm.agent.put(own.encode(), OWN_LIST)
-    host.vm.run("dpkg -i /root/cc-multihome.deb", timeout=300)
-    checked = host.vm.run("multihome integrate --check", check=False)
-    assert 1 == checked.status
-    assert OWN_LIST in checked.err
-    host.vm.run(f"rm {OWN_LIST}; multihome integrate")
-    assert 0 == host.vm.run("multihome integrate --check").status
+    """A later file without the module: it is not run, and that is said."""
+    host.run("dpkg -i /root/cc-multihome.deb")
+    host.run(f"grep -v multihome {GENERATED} >{OWN_LIST}")
+    code, said = host.ask("multihome integrate --check")
+    assert 1 == code
+    assert OWN_LIST in said
+    host.become(GOOD_KEY)
+    host.assert_done()
+    assert host.stock == host.network()
+    host.run(f"rm {OWN_LIST}; multihome integrate --check")
+
+
+@on("bookworm")
+def test_pip_and_integrate_do_what_the_package_did(
+    host: PackageHost, tmp_path: Path
+) -> None:
+    """Without the package: flows, units, and all of it taken back.
+
+    bookworm alone: Debian 12's pip does not run on a newer Python.
+    """
+    argv = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps"]
+    argv += ["--no-build-isolation", "--wheel-dir", str(tmp_path), str(REPO)]
+    subprocess.run(argv, check=True)
+    for wheel in (*tmp_path.glob("*.whl"), *PIP_WHEELS.glob("pip-*.whl")):
+        host.it.vm.agent.put(wheel.read_bytes(), f"/root/{wheel.name}")
+    host.run(
+        f"{PIP} install --no-index --break-system-packages"
+        " /root/cc_multihome-*.whl && multihome integrate"
+    )
+    host.again(GOOD_KEY)
+    host.assert_done()
+    assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
+    assert_flows(host.it, SEED_INTENT)
+    host.run("systemctl is-active multihome-refresh.timer")
+    host.run("systemctl start multihome-refresh.service")
+    host.run(
+        "multihome restore && multihome integrate --remove &&"
+        f" {PIP} uninstall --yes --break-system-packages cc_multihome"
+    )
+    assert_stock_on_the_running_host(host)
+    assert 0 != host.ask("systemctl cat multihome-refresh.timer")[0]
