@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cc_multihome.run import RUN_ENV
 from tests.lab.chroot import SOURCES, chroot_run
@@ -26,6 +27,8 @@ SCRIPT_TIMEOUT_S = 300.0
 # Debian's own pip, for trees that have none; it runs on Python up to 3.11.
 PIP_WHEELS = Path("/usr/share/python-wheels")
 PIP_SUITE = "bookworm"
+RECIPES = REPO / "docs/image-pipelines"
+TOE_KEYS = {"name", "description", "schemaVersion", "parameters", "phases"}
 # Two builders that have nothing in common but the source.
 BUILDERS = (
     {"TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "umask": "0077"},
@@ -79,6 +82,32 @@ def test_lintian_has_nothing_to_say(deb: Path) -> None:
     )
     assert "" == done.stdout
     assert 0 == done.returncode
+
+
+def test_the_image_builder_component_is_of_the_documented_kind() -> None:
+    """AWSTOE itself needs AWS; its documents are described at
+    https://docs.aws.amazon.com/imagebuilder/latest/userguide/toe-use-documents.html
+    """
+    text = (RECIPES / "image-builder-component.yaml").read_text()
+    document = yaml.safe_load(text)
+    assert set(document) <= TOE_KEYS
+    assert 1.0 == document["schemaVersion"]
+    for parameter in document["parameters"]:
+        ((name, described),) = parameter.items()
+        assert {"type", "description"} == set(described)
+        assert f"{{{{ {name} }}}}" in text
+    phases = {it["name"]: it["steps"] for it in document["phases"]}
+    assert ["build", "validate", "test"] == list(phases)
+    for step in (step for steps in phases.values() for step in steps):
+        assert {"name", "action", "inputs"} == set(step)
+        if step["action"] == "S3Download":
+            for item in step["inputs"]:
+                assert {"source", "destination"} == set(item)
+            continue
+        assert "ExecuteBash" == step["action"]
+        assert ["commands"] == list(step["inputs"])
+        script = "\n".join(step["inputs"]["commands"])
+        subprocess.run(["bash", "-n", "-c", script], check=True)
 
 
 def test_two_builders_make_the_same_package(tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ host is in tests/package.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,12 +19,11 @@ from cc_multihome.version import __version__
 from tests.lab import user_data
 from tests.lab.cleanup import Run
 from tests.lab.expected import planned_rules
-from tests.lab.host import REPO
 from tests.lab.image import with_package
 from tests.lab.instance import booted
 from tests.lab.user_data import SEED_INTENT
 from tests.vm.package_host import PackageHost
-from tests.vm.state import assert_flows
+from tests.vm.state import assert_flows, wait_for
 
 NO_KEY = user_data.cloud_config({"preserve_hostname": False})
 BAD_KEY = user_data.multihome(SEED_INTENT, default=["public"])
@@ -36,8 +33,9 @@ FIRST_BOOT = {"trixie": NO_KEY, "bookworm": NO_KEY, "sid": BAD_KEY}
 GENERATED = "/etc/cloud/cloud.cfg.d/95_multihome.cfg"
 OWN_LIST = "/etc/cloud/cloud.cfg.d/99-own.cfg"
 OUR_UNITS = ("multihome-hotplug.service", "multihome-refresh.service")
-PIP = "PYTHONPATH=$(echo /root/pip-*.whl) /usr/bin/python3 -m pip"
-PIP_WHEELS = Path("/usr/share/python-wheels")
+# cloud-init logs it; 1 ms where it was measured, under emulation.
+TOOK = "config-multihome ran successfully and took"
+MOST_WITHOUT_KEY_S = 0.2
 
 
 def on(*suites: str) -> pytest.MarkDecorator:
@@ -67,6 +65,8 @@ def test_without_the_key_cloud_init_is_healthy_and_we_are_silent(
 ) -> None:
     """No run of ours, no file of ours in netplan's folders."""
     host.assert_done()
+    if host.suite == "trixie":
+        assert_costs_nothing(host)
     host.stock = host.network()
     assert "multihome" not in host.stock["netplan"]
     assert ["lo", "ens5", "ens6"] == list(host.stock["links"])
@@ -75,6 +75,13 @@ def test_without_the_key_cloud_init_is_healthy_and_we_are_silent(
     for unit in OUR_UNITS:
         started = "ExecMainStartTimestampMonotonic"
         assert "0" == host.run(f"systemctl show -P {started} {unit}").strip()
+
+
+def assert_costs_nothing(host: PackageHost) -> None:
+    """cloud-init 22.4 does not log how long a module took."""
+    took = host.run(f"grep -o '{TOOK} [0-9.]*' /var/log/cloud-init.log")
+    print(f"{host.suite}: without the key: {took}")
+    assert float(took.split()[-1]) < MOST_WITHOUT_KEY_S
 
 
 @on("trixie", "bookworm", "sid")
@@ -146,27 +153,25 @@ def test_an_upgrade_loses_no_packet(host: PackageHost) -> None:
     assert f"{__version__}+up" == version
 
 
-@on("trixie", "bookworm", "sid")
+@on("trixie", "sid")
 def test_removal_gives_cloud_inits_network_back(host: PackageHost) -> None:
     """On the running host, which is reached while it happens."""
     with ExitStack() as stack:
         pings = host.pinged(stack)
-        host.run("apt-get -qq -y remove cc-multihome; sleep 8")
+        host.run("apt-get -qq -y remove cc-multihome")
+        wait_for(lambda: not differing(host), "it is not as without the key")
     for name, item in pings.items():
         print(f"{host.suite}: removal: {name} {item}")
         assert item.received > 0
-    assert_stock_on_the_running_host(host)
+    assert "systemd" in host.run("readlink /etc/resolv.conf")
     assert "" == host.run("dpkg --audit")
 
 
-def assert_stock_on_the_running_host(host: PackageHost) -> None:
-    """As cloud-init has it, less what its DHCP client left beside that."""
+def differing(host: PackageHost) -> list[str]:
+    """Name what is not as it was without the key."""
     now = host.network()
-    for part in ("links", "groups", "rules", "netplan", "resolved"):
-        assert host.stock[part] == now[part], part
-    assert [row[:3] for row in host.stock["addresses"]] == now["addresses"]
-    assert "active" == now["resolved"]
-    assert "systemd" in host.run("readlink /etc/resolv.conf")
+    parts = ("links", "groups", "rules", "addresses", "netplan", "resolved")
+    return [part for part in parts if host.stock[part] != now[part]]
 
 
 @on("trixie", "bookworm", "sid")
@@ -206,34 +211,3 @@ def test_an_administrators_own_list_wins_and_is_told(
     host.assert_done()
     assert host.stock == host.network()
     host.run(f"rm {OWN_LIST}; multihome integrate --check")
-
-
-@on("bookworm")
-def test_pip_and_integrate_do_what_the_package_did(
-    host: PackageHost, tmp_path: Path
-) -> None:
-    """Without the package: flows, units, and all of it taken back.
-
-    bookworm alone: Debian 12's pip does not run on a newer Python.
-    """
-    argv = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps"]
-    argv += ["--no-build-isolation", "--wheel-dir", str(tmp_path), str(REPO)]
-    subprocess.run(argv, check=True)
-    for wheel in (*tmp_path.glob("*.whl"), *PIP_WHEELS.glob("pip-*.whl")):
-        host.it.vm.agent.put(wheel.read_bytes(), f"/root/{wheel.name}")
-    host.run(
-        f"{PIP} install --no-index --break-system-packages"
-        " /root/cc_multihome-*.whl && multihome integrate"
-    )
-    host.again(GOOD_KEY)
-    host.assert_done()
-    assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
-    assert_flows(host.it, SEED_INTENT)
-    host.run("systemctl is-active multihome-refresh.timer")
-    host.run("systemctl start multihome-refresh.service")
-    host.run(
-        "multihome restore && multihome integrate --remove &&"
-        f" {PIP} uninstall --yes --break-system-packages cc_multihome"
-    )
-    assert_stock_on_the_running_host(host)
-    assert 0 != host.ask("systemctl cat multihome-refresh.timer")[0]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other suites, and instances that are not the seed's: cells of the matrix.
+"""Instances that are not the seed's: cells of the matrix.
 
-One suite whole and one shape on the others. The seed's and the crowded one's
-cells of trixie are in test_multihome.py and test_addresses.py.
+The seed's on other suites are in test_package.py; the seed's and the crowded
+one's of trixie are in test_multihome.py and test_addresses.py.
 """
 
 from __future__ import annotations
