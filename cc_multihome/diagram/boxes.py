@@ -9,7 +9,7 @@ tables, and between ENIs and destinations, are straight.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cc_multihome.diagram import look
 from cc_multihome.diagram.content import (
@@ -194,16 +194,27 @@ def _eni(eni: EniView, most: int) -> Words:
     addresses = list(eni.addresses)
     if len(addresses) > 1:
         addresses[0] += " (first)"
+    known: tuple[Entry, ...] = (
+        Entry("eni", eni.eni_id),
+        Entry("mac", eni.mac),
+        Entry("device", device),
+    )
+    subnet: tuple[Entry, ...] = (
+        *_list("subnet", [eni.subnet] if eni.subnet else [], most),
+        *([Entry("", "shared with another")] if eni.shares_subnet else []),
+    )
+    if most == look.MOST_OF_MANY:
+        # A page of many ENIs has the rest in the tooltip of the first line.
+        told = tuple(f"{it.key} {it.value}".strip() for it in known)
+        known = (replace(known[0], hidden=told),)
+        subnet = subnet[:1]
     return Words(
         head=eni.name,
         note="",
         badges=tuple(word for word, is_so in marks if is_so),
         entries=(
-            Entry("eni", eni.eni_id),
-            Entry("mac", eni.mac),
-            Entry("device", device),
-            *_list("subnet", [eni.subnet] if eni.subnet else [], most),
-            *([Entry("", "shared with another")] if eni.shares_subnet else []),
+            *known,
+            *subnet,
             *_list("address", addresses, most),
             *_list("prefix", eni.prefixes, most),
         ),

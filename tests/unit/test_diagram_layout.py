@@ -16,7 +16,15 @@ from cc_multihome.diagram.content import content_of
 from cc_multihome.diagram.drawing import Box, Drawing, Lane, Text
 from cc_multihome.diagram.layout import lay_out
 from cc_multihome.model import Plan
-from tests.unit.builders import plan, plan_for, planned, route, rule
+from tests.unit.builders import (
+    eni,
+    instance,
+    plan,
+    plan_for,
+    planned,
+    route,
+    rule,
+)
 from tests.unit.test_diagram import many
 
 # left, top, right, bottom
@@ -225,3 +233,13 @@ def test_a_name_in_wide_characters_gets_the_room_that_it_needs() -> None:
     assert wide.width > narrow.width
     assert look.text_width("\u7db2", 10) == 2 * look.text_width("a", 10)
     check(wide)
+
+
+def test_many_enis_have_the_rest_in_a_tooltip() -> None:
+    """15 of them were a page of 3,200 pixels."""
+    made = plan_for({}, instance(*(eni(number) for number in range(15))))
+    drawing = lay_out(content_of(made))
+    assert drawing.height < 2400
+    words = [it for box in drawing.boxes for it in box.texts]
+    told = [it for it in words if "mac 0a:" in it.tooltip]
+    assert len(told) == 15
