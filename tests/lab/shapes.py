@@ -63,7 +63,7 @@ SAME_SUBNET = Intent(
 
 # The primary is public and holds the default; a second network card, whose
 # ENI has the device number of another; those two share a company subnet; a
-# secondary address with a public one each.
+# secondary address with a public one each; an EFA-only interface.
 COLLECTOR = Intent(
     shape=Shape(
         subnets=(
@@ -101,6 +101,18 @@ COLLECTOR = Intent(
                 "core",
                 ("10.77.8.150",),
                 network_card=1,
+            ),
+            # EFA-only: in the metadata, without an address, and no device
+            # of the network on the host.
+            LabEni(
+                "efa",
+                "eni-0c0000000000000004",
+                "06:10:20:30:40:04",
+                2,
+                "core",
+                (),
+                network_card=1,
+                at_boot=False,
             ),
         ),
         both_sides=ALL_SIDES,

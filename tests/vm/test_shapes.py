@@ -7,15 +7,18 @@ one's of trixie are in test_multihome.py and test_addresses.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.lab import user_data
 from tests.lab.cleanup import Run
-from tests.lab.expected import planned_rules, problems_of
+from tests.lab.expected import BUILT_IN, planned_rules, problems_of
 from tests.lab.image import with_package
-from tests.lab.instance import booted
+from tests.lab.instance import LabInstance, booted
+from tests.lab.shape import SEED, UNNAMED
 from tests.lab.shapes import COLLECTOR, SHAPES
 from tests.lab.user_data import Intent
 from tests.vm.state import assert_flows
@@ -50,19 +53,114 @@ def test_a_cell_of_the_matrix_is_green(
             assert planned_rules(intent) == sorted(instance.priorities())
 
 
-def test_a_bare_key_manages_every_eni(lab_run: Run, deb: Path) -> None:
-    """`multihome: {}`: kernel names, derived tables, primary as default."""
-    intent = Intent(
-        shape=COLLECTOR.shape,
-        tables={"edge": 31000, "mgmt": 31001, "flows": 31101},
-        default="edge",
-        policy={},
-        unnamed=COLLECTOR.unnamed,
-    )
+# `multihome: {}` and, later, destinations by words and by prefixes.
+BARE = Intent(
+    shape=replace(
+        COLLECTOR.shape,
+        both_sides=(
+            *COLLECTOR.shape.both_sides,
+            "172.31.200.1",
+            "10.77.8.5",
+            "10.88.1.1",
+            "192.168.7.7",
+            "10.99.1.1",
+            "100.64.1.1",
+        ),
+    ),
+    tables={"edge": 31000, "mgmt": 31001, "flows": 31101},
+    default="edge",
+    policy={},
+    unnamed="203.0.113.77",
+)
+WORDS = """
+policy:
+  - {to: rfc1918, via: ens7}
+  - {to: [vpc, 203.0.113.5], via: ens6}
+  - {to: 10.99.0.0/16, via: ens5}
+"""
+BY_WORDS = {
+    "172.31.200.1": "mgmt",  # vpc, within 172.16.0.0/12 of rfc1918
+    "10.77.8.5": "mgmt",  # vpc, its second block
+    "203.0.113.5": "mgmt",
+    "10.88.1.1": "flows",
+    "192.168.7.7": "flows",
+    "10.99.1.1": "edge",  # within 10.0.0.0/8
+    "100.64.1.1": "edge",  # nobody names it yet
+}
+MORE_VPC = (*BARE.shape.vpc_cidrs, "100.64.0.0/16")
+
+
+@pytest.fixture(scope="module")
+def bare(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
+    """Three ENIs and a key that says nothing."""
     data = user_data.cloud_config({"multihome": {}})
     image = with_package("trixie", deb)
-    with booted(lab_run, image, intent, data, label="bare") as instance:
-        assert planned_rules(intent) == sorted(instance.priorities())
-        names = {link["ifname"] for link in instance.ip_json("link show")}
-        assert {"lo", "ens5", "ens6", "ens7"} == names
+    with booted(lab_run, image, BARE, data, label="bare") as instance:
+        yield instance
+
+
+def test_a_bare_key_manages_every_eni(bare: LabInstance) -> None:
+    """Kernel names, derived tables, the primary as default."""
+    assert planned_rules(BARE) == sorted(bare.priorities())
+    names = {link["ifname"] for link in bare.ip_json("link show")}
+    assert {"lo", "ens5", "ens6", "ens7"} == names
+    assert_flows(bare, BARE)
+
+
+def test_words_and_prefixes_overlap_and_the_longest_wins(
+    bare: LabInstance,
+) -> None:
+    """Every block of the VPC, the private ranges, and one within those."""
+    bare.vm.run("mkdir -p /etc/multihome.d")
+    bare.vm.agent.put(WORDS.encode(), "/etc/multihome.d/50-words.yaml")
+    bare.vm.run("multihome apply", timeout=200)
+    assert_flows(bare, replace(BARE, policy=BY_WORDS))
+
+
+def test_a_block_that_the_vpc_gets_is_followed(bare: LabInstance) -> None:
+    """By the timer's unit; taken away again, it is let go."""
+    policy = {**BY_WORDS, "100.64.1.1": "mgmt"}
+    for blocks, expected in (
+        (MORE_VPC, policy),
+        (BARE.shape.vpc_cidrs, BY_WORDS),
+    ):
+        bare.vpc.update(replace(BARE.shape, vpc_cidrs=blocks))
+        refresh = "systemctl start multihome-refresh.service"
+        bare.vm.run(refresh, timeout=200)
+        assert_flows(bare, replace(BARE, policy=expected))
+
+
+def test_one_prefix_by_two_enis_is_a_mistake(bare: LabInstance) -> None:
+    """Also where one comes from a word; nothing is changed."""
+    before = bare.ip_json("-4 route show table 30999")
+    double = WORDS + "  - {to: 172.31.0.0/16, via: ens5}\n"
+    bare.vm.agent.put(double.encode(), "/etc/multihome.d/50-words.yaml")
+    result = bare.vm.run("multihome apply", check=False, timeout=200)
+
+    assert 0 != result.status
+    said = result.out + result.err
+    assert "expected each destination via one interface" in said
+    assert before == bare.ip_json("-4 route show table 30999")
+
+
+def test_one_eni_keeps_its_stock_network(lab_run: Run, deb: Path) -> None:
+    """`multihome: {}`: the resolver changes and nothing else."""
+    shape = replace(SEED, enis=SEED.enis[:1])
+    intent = Intent(shape, {"private": 31000}, "private", {}, UNNAMED)
+    data = user_data.cloud_config({"multihome": {}})
+    image = with_package("trixie", deb)
+    with booted(lab_run, image, intent, data, label="one") as instance:
+        # What netplan makes of cloud-init's file alone is all that there is.
+        instance.vm.run(
+            "set -e; mkdir -p /tmp/stock/etc; cp -a /etc/netplan"
+            " /tmp/stock/etc; netplan generate --root-dir /tmp/stock;"
+            " diff -r /tmp/stock/run/systemd/network /run/systemd/network;"
+            " ls /etc/netplan; test ! -e /run/netplan"
+        )
+        assert BUILT_IN == instance.priorities()
+        routes = instance.ip_json("-4 route show table all type unicast")
+        assert {"2", "16"} == {item["protocol"] for item in routes}
+        assert {"254"} == {item.get("table", "254") for item in routes}
+        shown = instance.vm.run("cat /etc/resolv.conf").out
+        assert "nameserver 169.254.169.253" in shown
         assert_flows(instance, intent)
