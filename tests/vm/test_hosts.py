@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that do more: users that are pinned to an ENI.
+"""Hosts that do more: pinned users, containers, tunnels, networks with NAT.
 
 One instance, the seed's; each test starts from the state after its boot.
 """
 
 from __future__ import annotations
 
+import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,16 +22,48 @@ from tests.lab.far_server import COMPANY, FAR_PORT, GUEST, INTERNET
 from tests.lab.flows import Flow, Probe, run_flows
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
+from tests.lab.netns import Netns
 from tests.lab.user_data import SEED_INTENT
 from tests.lab.vpc import Runner
+from tests.vm.pins import (
+    DROP_IN,
+    REFRESH,
+    assert_pin_stays,
+    configure,
+    mark_of,
+)
 
 PRIVATE, PUBLIC = "10.224.184.51", "10.224.186.43"
 ELASTIC = "198.51.100.177"
 FAR, NAMED = SEED_INTENT.unnamed, "192.0.2.14"
 # Of users that every Debian has, one without a login.
 PINNED = "proxy"
-DROP_IN = "/etc/multihome.d/50-test.yaml"
 BOOTED = "booted"
+# As Docker's, at dstnat.
+DNAT = f"""
+table ip docker {{
+  chain pre {{
+    type nat hook prerouting priority -100;
+    ip daddr {{ {PRIVATE}, {PUBLIC} }} tcp dport 80 dnat to 172.17.0.2:80
+  }}
+}}
+"""
+WEB = (
+    "systemd-run -u web ip netns exec n-docker0"
+    " socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:'printf hello'; sleep 2"
+)
+ASK = (
+    "import socket, sys;"
+    "s = socket.create_connection((sys.argv[1], 80), timeout=4);"
+    "sys.stdout.write(s.recv(9).decode())"
+)
+SERVICE_DROP_INS = "/run/systemd/system/*.service.d/50-multihome.conf"
+ONCE = """
+[Service]
+Type=oneshot
+User=games
+ExecStart=+/bin/sh /run/once.sh
+"""
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +127,6 @@ def as_user(
     return host.guest([*become, *argv], stdin)
 
 
-def configure(host: LabInstance, text: str) -> None:
-    """Put a file beside the user-data and apply it."""
-    host.vm.run("mkdir -p /etc/multihome.d")
-    host.vm.agent.put(text.encode(), DROP_IN)
-    host.vm.run("multihome apply", timeout=200)
-
-
 def test_a_user_is_pinned_and_nobody_else(host: LabInstance) -> None:
     """From the first packet, whatever the policy; bound sockets are not."""
     proxy = partial(as_user, host, PINNED)
@@ -135,3 +164,146 @@ def test_a_user_that_is_not_there_changes_nothing(host: LabInstance) -> None:
     assert f"multihome.users.nobody-here ({DROP_IN}, line 2)" in done.err
     assert "expected a user of this host" in done.err
     assert before == host.priorities()
+
+
+def test_a_service_is_pinned_from_its_first_packet(host: LabInstance) -> None:
+    """A oneshot that cannot bind; nobody else, and not without the key."""
+    host.vm.agent.put(ONCE.encode(), "/etc/systemd/system/once.service")
+    service = partial(as_service, host)
+
+    assert [] == wrong(host, out("public"), service)
+    configure(
+        host, "services: {once.service: private, none.service: public}\n"
+    )
+    assert [] == wrong(host, out("private"), service)
+    assert [] == wrong(host, out("public", bind=PUBLIC), service)
+    assert [] == wrong(host, out("public"))
+    said = host.vm.run(f"multihome explain {FAR} --service once.service").out
+    assert "The kernel does the same." in said
+    host.vm.run(f"rm {DROP_IN}; multihome apply", timeout=200)
+    assert [] == wrong(host, out("public"), service)
+    assert 0 != host.vm.run(f"ls {SERVICE_DROP_INS}", check=False).status
+
+
+def test_a_running_service_starts_again_and_its_pin_stays(
+    host: LabInstance,
+) -> None:
+    """Its pin comes, goes, outlives restarts, and never hinders its start."""
+    assert_pin_stays(host)
+    host.vm.run("mv /usr/lib/python3/dist-packages/cc_multihome /root/")
+    host.vm.run("systemctl restart stays")
+    assert "0x0" == mark_of(host, "0x0")
+    host.vm.run("mv /root/cc_multihome /usr/lib/python3/dist-packages/")
+    host.vm.run("multihome restore", timeout=200)
+    host.vm.run("systemctl restart stays")
+    assert "0x0" == mark_of(host, "0x0")
+    assert 0 != host.vm.run(f"ls {SERVICE_DROP_INS}", check=False).status
+
+
+def as_service(host: LabInstance, argv: Sequence[str], stdin: str) -> str:
+    """Run a command in the guest as once.service; the shape of vpc.Runner."""
+    host.vm.agent.put(stdin.encode(), "/run/once.in")
+    command = f"{shlex.join(argv)} < /run/once.in > /run/once.out\n"
+    host.vm.agent.put(command.encode(), "/run/once.sh")
+    host.vm.run("systemctl start once")
+    return host.vm.agent.get("/run/once.out").decode()
+
+
+def test_replies_to_containers_and_tunnels_stay_on_the_host(
+    host: LabInstance,
+) -> None:
+    """From each ENI's address; without rule (a) they would not."""
+    host.vm.run(
+        add_neighbour("docker0", "172.17.0.1/16", "172.17.0.2")
+        + add_tunnel("wg0", "10.99.0.0/24", "10.99.0.7")
+        + add_neighbour("virbr0", "192.168.122.1/24", "192.168.122.10")
+        + "sysctl -qw net.ipv4.ip_forward=1\n"
+        + "nft add table ip libvirt\n"
+        "nft add chain ip libvirt post"
+        " '{ type nat hook postrouting priority 100; }'\n"
+        "nft add rule ip libvirt post ip saddr 192.168.122.0/24"
+        " ip daddr != 192.168.122.0/24 masquerade\n"
+    )
+    peers = ("172.17.0.2", "10.99.0.7", "192.168.122.10")
+    pings = [
+        f"ping -c 1 -W 2 -I {source} {peer}"
+        for source in (PRIVATE, PUBLIC)
+        for peer in peers
+    ]
+
+    for ping in pings:
+        assert 0 == host.vm.run(ping, check=False).status, ping
+    # What a guest of libvirt's sends goes out by the default.
+    ask = f"ip netns exec n-virbr0 socat -T 8 - TCP:{FAR}:{FAR_PORT}"
+    answer = json.loads(host.vm.run(f"{ask} < /dev/null").out)
+    assert (INTERNET, ELASTIC) == (answer["side"], answer["saw"])
+    host.vm.run("ip rule del priority 31000")
+    for ping in pings:
+        assert 0 != host.vm.run(ping, check=False).status, ping
+
+
+def test_published_ports_answer_by_each_eni(host: LabInstance) -> None:
+    """Also by the one without the default route; a flush is mended."""
+    strict = "net.ipv4.conf.private.rp_filter"
+    docker = add_neighbour("docker0", "172.17.0.1/16", "172.17.0.2")
+    host.vm.run(f"{docker}\nsysctl -qw net.ipv4.ip_forward=1 {strict}=1")
+    host.vm.agent.put(DNAT.encode(), "/run/dnat")
+    host.vm.run(f"nft -f /run/dnat; {WEB}")
+
+    assert answers(host.vpc.inet, ELASTIC)
+    assert not answers(host.vpc.corp, PRIVATE)
+    configure(host, "containers: true\n")
+    assert answers(host.vpc.inet, ELASTIC)
+    assert answers(host.vpc.corp, PRIVATE)
+    assert "2" == host.vm.run(f"sysctl -n {strict}").out.strip()
+    host.vm.run("nft delete table inet multihome")
+    assert not answers(host.vpc.corp, PRIVATE)
+    host.vm.run(REFRESH, timeout=200)
+    assert answers(host.vpc.corp, PRIVATE)
+    host.vm.run(f"rm {DROP_IN}; multihome apply", timeout=200)
+    assert not answers(host.vpc.corp, PRIVATE)
+    assert answers(host.vpc.inet, ELASTIC)
+    assert "1" == host.vm.run(f"sysctl -n {strict}").out.strip()
+    assert "multihome" not in host.vm.run("nft list tables").out
+
+
+def answers(side: Netns, address: str) -> bool:
+    """Ask the published port from a host outside."""
+    argv = side.argv([sys.executable, "-c", ASK, address])
+    done = subprocess.run(argv, capture_output=True, check=False)
+    return done.stdout == b"hello"
+
+
+def add_neighbour(bridge: str, own: str, address: str) -> str:
+    """Return commands that make a bridge with one neighbour behind it."""
+    inside, length = f"n-{bridge}", own.partition("/")[2]
+    return f"""
+        set -e
+        ip link add {bridge} type bridge
+        ip addr add {own} dev {bridge}
+        ip link set {bridge} up
+        ip netns add {inside}
+        ip link add v-{bridge} type veth peer name eth0 netns {inside}
+        ip link set v-{bridge} master {bridge} up
+        ip -n {inside} addr add {address}/{length} dev eth0
+        ip -n {inside} link set eth0 up
+        ip -n {inside} route add default via {own.partition("/")[0]}
+    """
+
+
+def add_tunnel(name: str, prefix: str, address: str) -> str:
+    """Return commands that make a route in main by a device with no peer.
+
+    As WireGuard's: the other end has no address in common with the host.
+    """
+    inside = f"n-{name}"
+    return f"""
+        set -e
+        ip netns add {inside}
+        ip link add {name} type veth peer name eth0 netns {inside}
+        ip link set {name} up
+        ip -n {inside} link set eth0 up
+        ip -n {inside} addr add {address}/32 dev eth0
+        ip -n {inside} route add default dev eth0
+        ip route add {prefix} dev {name}
+    """
