@@ -15,6 +15,7 @@ from cc_multihome.config.parse import Parsed, parse
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.discover.kernel import read_has_ipv6
 from cc_multihome.discover.links import read_links
+from cc_multihome.discover.main_routes import read_main_routes
 from cc_multihome.discover.netplan_files import (
     netdef_ids,
     read_netplan_files,
@@ -27,6 +28,7 @@ from cc_multihome.files import File
 from cc_multihome.model import Instance, Link, Plan
 from cc_multihome.plan.bind import bind_or_raise, without_detached
 from cc_multihome.plan.build import build_plan
+from cc_multihome.plan.honor import with_main_routes
 from cc_multihome.plan.ipv6 import without_ipv6
 from cc_multihome.render import render
 from cc_multihome.run import run
@@ -129,6 +131,8 @@ def _decide(
     plan = build_plan(
         config, bound, usable, systemd_version=read_systemd_version()
     )
+    if config.honor_main_routes:
+        plan = with_main_routes(plan, read_main_routes())
     _log_plan(plan)
     rendered = render(plan, files)
     return Decision(

@@ -218,6 +218,7 @@ class Plan:
             systemd in use cannot suppress by group.
         services: in order of their names.
         containers: connections remember by which ENI they came.
+        honors_main_routes: the ENIs' tables have main's routes by them.
     """
 
     interfaces: tuple[PlannedInterface, ...]
@@ -226,6 +227,7 @@ class Plan:
     ifgroup: int | None
     services: tuple[PinnedService, ...] = ()
     containers: bool = False
+    honors_main_routes: bool = False
 
     def has_ipv6(self) -> bool:
         """Is there an ENI whose IPv6 is routed by the plan?"""

@@ -109,6 +109,7 @@ class Config:
     interfaces: tuple[InterfaceConfig, ...] = ()
     default: str | None = None
     policy: tuple[PolicyEntry, ...] = ()
+    honor_main_routes: bool = False
     containers: bool = False
     services: tuple[Pin, ...] = ()
     users: tuple[Pin, ...] = ()

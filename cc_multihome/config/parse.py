@@ -81,6 +81,8 @@ class _Reader:
             interfaces=interfaces,
             default=self._get(self._value, (), "default"),
             policy=tuple(self._policy()),
+            honor_main_routes=self._get(self._value, (), "honor_main_routes")
+            is True,
             containers=self._get(self._value, (), "containers") is True,
             services=tuple(self._pins("services", checks.read_service)),
             users=tuple(self._pins("users", checks.read_user)),

@@ -41,7 +41,7 @@ def read_kernel() -> Observed:
     for family in ("-4", "-6"):
         shown = ip_json(family, "route", "show", "table", "all")
         routes.update(
-            _route(item, family) for item in shown if _is_unicast(item)
+            read_route(item, family) for item in shown if _is_unicast(item)
         )
         for item in ip_json(family, "rule", "show"):
             rule = _rule(item, family)
@@ -77,7 +77,8 @@ def _is_unicast(item: Mapping[str, Any]) -> bool:
     return str(item.get("type", UNICAST)) == UNICAST and "dev" in item
 
 
-def _route(item: Mapping[str, Any], family: str) -> tuple[str, Route]:
+def read_route(item: Mapping[str, Any], family: str) -> tuple[str, Route]:
+    """Return (device, route); `item` is one of those that `ip` lists."""
     gateway, prefsrc = item.get("gateway"), item.get("prefsrc")
     return item["dev"], Route(
         to=_network(item["dst"], family),

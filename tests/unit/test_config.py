@@ -55,9 +55,10 @@ TABLE = (
 )
 SERVICE = "the name of a service, such as puppet.service"
 KNOWN = (
-    "interfaces, default, policy, containers, services, users, resolver,"
-    " rename"
+    "interfaces, default, policy, honor_main_routes, containers, services,"
+    " users, resolver, rename"
 )
+BOOL = "true or false"
 QUOTES = "; put it in quotes, or YAML does not read it as text"
 SELECTORS = (
     "a mapping with at least one selector: device_number, network_card,"
@@ -319,6 +320,7 @@ WRONG = [
         "'getty@.service'",
         SERVICE + ", and no template's",
     ),
+    ("{honor_main_routes: a}", "multihome.honor_main_routes", "'a'", BOOL),
     ("{containers: 1}", "multihome.containers", "1", "true or false"),
     ("{users: {a: null}}", "multihome.users.a", "nothing", NAME),
     (

@@ -74,7 +74,7 @@ def test_the_short_forms_are_valid(value: object) -> None:
 def test_every_property_is_described() -> None:
     """A person who looks only at the schema learns what a key does."""
     found = dict(parts(MULTIHOME))
-    assert len(found) == 21
+    assert len(found) == 22
     for path, part in found.items():
         assert len(part["description"]) > 20, path
         assert part["title"], path
@@ -105,8 +105,8 @@ def test_an_unlike_key_gets_the_whole_list() -> None:
         Problem(
             "multihome.zzz",
             "an unknown key",
-            "one of interfaces, default, policy, containers, services, users,"
-            " resolver, rename",
+            "one of interfaces, default, policy, honor_main_routes,"
+            " containers, services, users, resolver, rename",
         ),
     )
 

@@ -307,3 +307,21 @@ def add_tunnel(name: str, prefix: str, address: str) -> str:
         ip -n {inside} route add default dev eth0
         ip route add {prefix} dev {name}
     """
+
+
+def test_static_routes_of_main_hold_for_their_enis_address(
+    host: LabInstance,
+) -> None:
+    """The administrator's stays in main, and no other ENI follows it."""
+    host.vm.run(f"ip route add {FAR}/32 via 10.224.184.9")
+    ask = "ip -j route get {} from {} | jq -r '.[0].gateway'"
+
+    def hop(source: str) -> str:
+        return host.vm.run(ask.format(FAR, source)).out.strip()
+
+    assert "10.224.184.1" == hop(PRIVATE)
+    configure(host, "honor_main_routes: true\n")
+    assert ("10.224.184.9", "10.224.186.1") == (hop(PRIVATE), hop(PUBLIC))
+    assert "via 10.224.184.9" in host.vm.run(f"ip route show {FAR}").out
+    host.vm.run(f"ip route del {FAR}/32; {REFRESH}", timeout=200)
+    assert "10.224.184.1" == hop(PRIVATE)
