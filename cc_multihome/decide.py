@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cc_multihome.config.drop_ins import Sources, read_sources
 from cc_multihome.config.parse import Parsed, parse
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.discover.kernel import read_has_ipv6
+from cc_multihome.discover.leases import Leases, with_leases
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.main_routes import read_main_routes
 from cc_multihome.discover.netplan_files import (
@@ -58,7 +59,7 @@ def decide(
     *,
     known: Instance | None = None,
     seen: Instance | None = None,
-    mtus: Mapping[str, int] | None = None,
+    leases: Leases | None = None,
     runtime: bool = False,
     drop_ins: Path | None = None,
 ) -> Decision | None:
@@ -69,7 +70,7 @@ def decide(
     Args:
         known: metadata that was read before; None asks the service.
         seen: metadata that may still hold; the service is asked if it does.
-        mtus: by MAC, in bytes, of links that have not been configured yet.
+        leases: by MAC, for links that have not been configured yet.
         runtime: an entry of `interfaces` whose ENI is detached is left
             out; at boot it is a mistake.
         drop_ins: a directory of files to merge over `raw`; None: that was
@@ -82,7 +83,7 @@ def decide(
     """
     sources = read_sources(raw, drop_ins) if drop_ins else Sources(raw)
     try:
-        return _decide(sources, known, seen, mtus or {}, runtime=runtime)
+        return _decide(sources, known, seen, leases or {}, runtime=runtime)
     except ConfigError as err:
         raise sources.locate(err) from None
 
@@ -91,7 +92,7 @@ def _decide(
     sources: Sources,
     known: Instance | None,
     seen: Instance | None,
-    mtus: Mapping[str, int],
+    leases: Leases,
     *,
     runtime: bool,
 ) -> Decision | None:
@@ -112,9 +113,7 @@ def _decide(
     host = read_links(netdef_ids((*own, *files)))
     if known is None:
         _require_managed(netdef_ids(own), host.links, instance)
-    links = tuple(
-        replace(link, mtu=mtus.get(link.mac, link.mtu)) for link in host.links
-    )
+    links = with_leases(host.links, own, leases)
     usable = instance if read_has_ipv6() else without_ipv6(instance)
     if usable != instance:
         LOG.warning("this kernel has no IPv6: that of the ENIs is left out")

@@ -75,7 +75,7 @@ def put_kept_back(run: Run) -> bool:
     if why_not:
         raise RefusedError(f"the kept plan is not for this host: {why_not}")
     # DHCP is not there yet to give them.
-    run.decision = decide(kept["key"], known=instance, mtus=kept["mtus"])
+    run.decision = decide(kept["key"], known=instance, leases=kept["leases"])
     if run.decision is None or not run.decision.plan.interfaces:
         return False
     _put_in_place(run.decision.plan, run.decision.files)

@@ -12,6 +12,7 @@ from cc_multihome import state
 from cc_multihome.decide import Decision
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.discover.leases import leases_of
 from cc_multihome.errors import CommandError, RefusedError
 from cc_multihome.model import Observed
 from cc_multihome.plan.as_dict import plan_as_dict
@@ -27,7 +28,7 @@ def keep(decision: Decision) -> None:
         "fingerprint": decision.fingerprint,
         "key": decision.key,
         "metadata": tree_of(decision.instance),
-        "mtus": {item.mac: item.mtu for item in decision.plan.interfaces},
+        "leases": leases_of(decision.plan),
     }
     if kept and kept["fingerprint"] != decision.fingerprint:
         state.save(state.PREVIOUS, kept)

@@ -95,6 +95,8 @@ class Link:
         mac: the permanent one, lower case.
         netdef_id: the id under which netplan's files know this MAC, or None.
         mtu: bytes.
+        nameservers, search: what systemd-resolved has for this link, by DHCP
+            or by this package's overlay.
     """
 
     ifname: str
@@ -102,6 +104,8 @@ class Link:
     mac: str
     mtu: int
     netdef_id: str | None = None
+    nameservers: tuple[Address, ...] = ()
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,8 @@ class PlannedInterface:
         mark: of what is pinned to it, None where nothing is.
         accept_ra: whether router advertisements are heard: True with IPv6
             addresses, False beside ENIs that have some, None where none has.
+        nameservers, search: for systemd-resolved, where the host's resolver
+            is kept.
     """
 
     mac: str
@@ -178,6 +184,8 @@ class PlannedInterface:
     shares_subnet: bool = False
     mark: int | None = None
     accept_ra: bool | None = None
+    nameservers: tuple[Address, ...] = ()
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

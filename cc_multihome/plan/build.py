@@ -16,7 +16,7 @@ IPv6 has the same rules with the same numbers; plan/ipv6.py has the rest.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, ip_address, ip_interface
+from ipaddress import IPv4Network, ip_interface
 
 from cc_multihome.config.parse import Config
 from cc_multihome.errors import LinkError
@@ -28,7 +28,6 @@ from cc_multihome.model import (
     Network,
     Plan,
     PlannedInterface,
-    Resolver,
     Route,
     RoutingPolicyRule,
 )
@@ -53,13 +52,10 @@ from cc_multihome.plan.ipv6 import (
 )
 from cc_multihome.plan.pins import with_pins
 from cc_multihome.plan.policy import Exit, compile_destinations
+from cc_multihome.plan.resolver import kept_resolver, plan_resolver
 from cc_multihome.plan.sources import source_rules
 
 ANY_IPV4 = IPv4Network("0.0.0.0/0")
-# Answers on every ENI of every VPC, whatever the VPC's addresses are:
-# https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html
-VPC_RESOLVER_IPV4 = ip_address("169.254.169.253")
-VPC_RESOLVER_IPV6 = ip_address("fd00:ec2::253")
 
 
 def build_plan(
@@ -97,19 +93,8 @@ def build_plan(
     _require_own_netdefs(interfaces)
     ifgroup = ENI_IFGROUP if suppress and interfaces else None
     plan = Plan(interfaces, resolver, policy_table, ifgroup)
+    plan = kept_resolver(plan, config, bound, instance)
     return with_pins(plan, bound, instance.enis, containers=config.containers)
-
-
-def plan_resolver(config: Config, instance: Instance) -> Resolver:
-    """Choose name servers and search domains; () leaves them alone."""
-    asked = config.resolver
-    if asked.kind == "keep":
-        return Resolver((), ())
-    if asked.kind == "custom":
-        return Resolver(asked.nameservers, asked.search)
-    has_ipv4 = any(eni.local_ipv4s for eni in instance.enis)
-    server = VPC_RESOLVER_IPV4 if has_ipv4 else VPC_RESOLVER_IPV6
-    return Resolver((server,), instance.search)
 
 
 def gateway_of(subnet: Network) -> Address:

@@ -122,6 +122,8 @@ def _netdef(item: PlannedInterface) -> dict[str, Any]:
         netdef["mtu"] = item.mtu
     if item.addresses:
         netdef["addresses"] = list(_addresses(item.addresses))
+    if item.nameservers:
+        netdef["nameservers"] = _nameservers(item)
     routes = [route for route in item.routes if is_netplan_route(route)]
     if routes:
         netdef["routes"] = [_route(route) for route in routes]
@@ -129,6 +131,12 @@ def _netdef(item: PlannedInterface) -> dict[str, Any]:
     if rules:
         netdef["routing-policy"] = [_rule(rule) for rule in rules]
     return netdef
+
+
+def _nameservers(item: PlannedInterface) -> dict[str, Any]:
+    servers = [str(address) for address in item.nameservers]
+    search = {"search": list(item.search)} if item.search else {}
+    return {"addresses": servers, **search}
 
 
 def _addresses(addresses: tuple[Interface, ...]) -> Iterator[Any]:

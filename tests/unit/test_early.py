@@ -70,7 +70,9 @@ class Boot:
                 "fingerprint": "one",
                 "key": SEED_KEY,
                 "metadata": tree_of(instance()),
-                "mtus": {PRIVATE_MAC: 8999},
+                "leases": {
+                    PRIVATE_MAC: {"mtu": 8999, "nameservers": [], "search": []}
+                },
             },
         )
 

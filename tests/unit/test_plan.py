@@ -458,6 +458,29 @@ def test_the_resolver_is_the_one_that_was_asked_for(
     assert plan_for({**SEED_KEY, "resolver": asked}).resolver == expected
 
 
+def test_a_kept_resolver_goes_on_with_what_dhcp_said() -> None:
+    """DHCP is off: each link has its name servers from the plan."""
+    host = instance()
+    private, public = links_of(host)
+    own = replace(
+        private, nameservers=(address("10.9.0.2"),), search=("a.example",)
+    )
+    found = plan_for({**SEED_KEY, "resolver": "keep"}, host, (own, public))
+    dns = [(item.nameservers, item.search) for item in found.interfaces]
+
+    assert dns == [((address("10.9.0.2"),), ("a.example",)), ((), ())]
+    replaced = plan_for(SEED_KEY, host, (own, public))
+    assert not any(item.nameservers for item in replaced.interfaces)
+
+
+def test_a_kept_resolver_that_was_told_nothing_asks_the_vpcs() -> None:
+    """By the ENI that holds the default route; it would have none at all."""
+    found = plan_for({**SEED_KEY, "resolver": "keep"})
+    dns = {item.name: item.nameservers for item in found.interfaces}
+
+    assert dns == {"private": (), "public": (address("169.254.169.253"),)}
+
+
 def test_an_instance_without_ipv4_asks_the_resolver_over_ipv6() -> None:
     """169.254.169.253 is out of reach there."""
     only_ipv6 = eni(

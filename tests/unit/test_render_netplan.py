@@ -22,6 +22,7 @@ from tests.unit.builders import (
     DESTINATIONS,
     PRIVATE_MAC,
     PUBLIC_MAC,
+    address,
     eni,
     instance,
     netplan_file,
@@ -449,3 +450,19 @@ def test_interfaces_stand_in_order_of_attachment() -> None:
     """A file that moves its lines about would be written again."""
     made: PlannedInterface = planned("b", netdef_id="ens9")
     assert list(netdefs(plan(made, planned("a")))) == ["ens9", "ens5"]
+
+
+def test_name_servers_that_are_kept_stand_in_the_netdef() -> None:
+    """For systemd-resolved; search domains only where there are some."""
+    servers = (address("10.9.0.2"), address("2001:db8::53"))
+    item = planned("ens5", nameservers=servers, search=("a.example",))
+
+    assert netdefs(plan(item))["ens5"]["nameservers"] == {
+        "addresses": ["10.9.0.2", "2001:db8::53"],
+        "search": ["a.example"],
+    }
+    bare = planned("ens5", nameservers=servers[:1])
+    assert netdefs(plan(bare))["ens5"]["nameservers"] == {
+        "addresses": ["10.9.0.2"]
+    }
+    assert "nameservers" not in netdefs(plan(planned("ens5")))["ens5"]

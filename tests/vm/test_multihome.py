@@ -17,6 +17,7 @@ from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.report import render
 from tests.lab.user_data import SEED_INTENT
+from tests.lab.vpc_dns import INTERNET_NAME
 from tests.vm.state import (
     LOG,
     RUN_AGAIN,
@@ -146,6 +147,30 @@ def test_an_overlay_of_puppets_applies_on_top(seed: LabInstance) -> None:
     seed.vm.run(f"rm {overlay}; netplan apply")
     wait_for_rules(seed, planned_rules(SEED_INTENT))
     assert_every_flow_is_right(seed)
+
+
+def test_a_kept_resolver_answers_though_dhcp_is_off(
+    seed: LabInstance,
+) -> None:
+    """systemd-resolved goes on with what DHCP told each link at boot."""
+    before = read_state(seed)
+    seed.vm.run("multihome restore")
+    drop_in = "/etc/multihome.d/90-keep.yaml"
+    seed.vm.run(
+        f"mkdir -p /etc/multihome.d; echo 'resolver: keep' > {drop_in};"
+        " multihome apply"
+    )
+
+    state = read_state(seed)
+    asked = f"getent ahostsv4 {INTERNET_NAME}"
+    answer = seed.vm.run(asked, check=False).out
+    seed.vm.run(f"rm {drop_in}; multihome apply")
+
+    assert "active" == state["resolved"]
+    assert before["rules"] == state["rules"]
+    assert "multihome" not in state["resolv.conf"]
+    assert SEED_INTENT.shape.internet in answer
+    wait_for_state(seed, before)
 
 
 def test_a_plan_that_does_not_come_about_is_taken_back(
