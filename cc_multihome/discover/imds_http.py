@@ -182,7 +182,11 @@ class MetadataSession:
             try:
                 answer = self._send(method, path, headers)
             except (requests.RequestException, HTTPError) as err:
-                failures[self.base_url] = _cause(err)
+                # What the end of the time cut short says less than what came
+                # before it.
+                if self._deadline.remaining() > 0:
+                    failures[self.base_url] = _cause(err)
+                failures.setdefault(self.base_url, _cause(err))
                 LOG.debug("%s %s: %s", method, path, _cause(err))
                 if self._moved_to_next_base_url():
                     continue
