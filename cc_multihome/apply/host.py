@@ -28,8 +28,8 @@ from cc_multihome.apply.group import remember_groups, set_group
 from cc_multihome.apply.networkd import (
     ReloadAgain,
     generate,
-    reload_networkd,
     take_up,
+    taken_back,
 )
 from cc_multihome.apply.nftables import (
     TableChange,
@@ -293,12 +293,12 @@ def restore() -> None:
     """
     former_names = netdef_ids(read_own_overlay())
     files, foreign = own_files(), remember_foreign()
-    with Checkpoint() as checkpoint:
-        _restore_names(former_names, checkpoint)
-    for path in files:
-        write(File(path, None))
     if files:
-        reload_networkd()
+        with taken_back():
+            with Checkpoint() as checkpoint:
+                _restore_names(former_names, checkpoint)
+            for path in files:
+                write(File(path, None))
         keep_foreign(foreign, former_names.values())
     with Checkpoint() as checkpoint:
         take_up_files([File(path, None) for path in files], checkpoint)

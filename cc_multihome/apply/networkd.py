@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import if_nametoindex
@@ -98,6 +99,26 @@ def reload_networkd() -> None:
         run(["systemctl", "restart", NETWORKD])
 
 
+@contextmanager
+def taken_back() -> Iterator[None]:
+    """Let a block take names and files back, then networkd what is left.
+
+    An old networkd stands still meanwhile: told to reload, that of systemd
+    252 left this package's rules in the kernel, and the host was not reached
+    any more (seen on Debian 12). At its start it drops rules of others.
+    """
+    if not _restarts():
+        yield
+        reload_networkd()
+        return
+    run(["systemctl", "stop", NETWORKD_SOCKET, NETWORKD])
+    try:
+        yield
+        generate()
+    finally:
+        run(["systemctl", "start", NETWORKD_SOCKET, NETWORKD])
+
+
 def generate(root: Path | None = None) -> None:
     """Let netplan write networkd's files; those that stay the same are kept.
 
@@ -120,9 +141,13 @@ def generate(root: Path | None = None) -> None:
 def _reload_command() -> list[str]:
     if SYSTEM_BUS.exists():
         return ["networkctl", "reload"]
+    return ["systemctl", "restart" if _restarts() else "reload", NETWORKD]
+
+
+def _restarts() -> bool:
+    """Does it take a restart where there is no D-Bus?"""
     shown = run(["systemctl", "show", "--property=Type", NETWORKD])
-    verb = "reload" if shown.strip() == "Type=notify-reload" else "restart"
-    return ["systemctl", verb, NETWORKD]
+    return shown.strip() != "Type=notify-reload"
 
 
 def _wait_until_settled(names: Iterable[str], reloaded: float) -> None:

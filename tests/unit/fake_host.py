@@ -66,6 +66,7 @@ class FakeHost:
         calls: every command, in order.
         foreign: rules and routes of others; networkd drops them.
         silent: labels of probes that get no answer.
+        networkd_type: the type of networkd's unit.
         armed: whether the timer that would undo it all runs.
     """
 
@@ -73,6 +74,7 @@ class FakeHost:
         self.root, self.plan = root, wanted
         self.kernel: Observed = observed_of(NOBODYS)
         self.heeds = True
+        self.networkd_type = "notify-reload"
         self.units = {RESOLVED: FakeUnit()}
         self.links = [item.ifname for item in wanted.interfaces]
         self.failing: dict[str, int] = {}
@@ -223,6 +225,10 @@ class FakeHost:
         verb, names = words[0], [it for it in words[1:] if it[0] != "-"]
         if verb == "show":
             return self._show(names[0])
+        if networkd.NETWORKD in names:
+            if verb == "start":
+                self._reload()
+            return ""
         if names == [TIMER]:
             self.armed = False
             return ""
@@ -238,6 +244,8 @@ class FakeHost:
         return ""
 
     def _show(self, name: str) -> str:
+        if name == networkd.NETWORKD:
+            return f"Type={self.networkd_type}\n"
         if name not in self.units:
             return "LoadState=not-found\nActiveState=inactive\n"
         unit = self.units[name]

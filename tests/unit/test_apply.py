@@ -474,6 +474,30 @@ def test_restore_takes_every_trace_away(
         assert f"ip link set dev {name} group 0" in host.calls
 
 
+def test_an_old_networkd_stands_still_while_all_is_taken_back(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload leaves the rules behind."""
+    host.networkd_type = "notify"
+    host.apply()
+    monkeypatch.setattr(
+        apply, "read_own_overlay", lambda: read_own_overlay(host.root)
+    )
+    monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
+    host.calls.clear()
+    apply.restore()
+    units = "systemd-networkd.socket systemd-networkd.service"
+    acts = [it for it in host.calls if it.split()[0] in ("netplan", "ip")]
+    first = host.calls.index(f"systemctl stop {units}")
+    last = host.calls.index(f"systemctl start {units}")
+    names = [it for it in acts if " name " in it]
+    assert len(names) == 2
+    for act in (*names, "netplan generate"):
+        assert first < host.calls.index(act) < last
+    assert "networkctl reload" not in host.calls
+    assert host.kernel == observed_of(NOBODYS)
+
+
 def links_now(host: FakeHost) -> HostLinks:
     """Make the links that the host has now."""
     made = [

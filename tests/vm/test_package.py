@@ -153,7 +153,7 @@ def test_an_upgrade_loses_no_packet(host: PackageHost) -> None:
     assert f"{__version__}+up" == version
 
 
-@on("trixie", "sid")
+@on("trixie", "bookworm", "sid")
 def test_removal_gives_cloud_inits_network_back(host: PackageHost) -> None:
     """On the running host, which is reached while it happens."""
     with ExitStack() as stack:
