@@ -182,23 +182,26 @@ def test_a_kept_resolver_answers_though_dhcp_is_off(
 def test_a_plan_that_does_not_come_about_is_taken_back(
     seed: LabInstance,
 ) -> None:
-    """An administrator's drop-in that makes networkd let go of a link."""
+    """An administrator's drop-in that knows the former name alone.
+
+    networkd lets go of the link under its new name, and has it again when the
+    former one is back.
+    """
     state = read_state(seed)
     folder = "/etc/systemd/network/10-netplan-ens6.network.d"
     seed.vm.run(
-        f"mkdir -p {folder};"
-        f" printf '[Match]\\nName=\\nName=nosuch\\n' > {folder}/99-odd.conf"
+        f"mkdir -p {folder}; printf '[Match]\\nName=\\nName=ens6 public\\n'"
+        f" > {folder}/99-odd.conf"
     )
     changed = (
         "from cc_multihome import pipeline;"
         "from cc_multihome.apply import verify;"
         "import cc_multihome.apply.host as a, functools;"
-        "a.wait_until_converged ="
-        " functools.partial(verify.wait_until_converged, timeout=5);"
+        "a.verify = functools.partial(verify.verify, timeout=10);"
         "pipeline.configure({'interfaces': {'inside': {'device_number': 0},"
         " 'outside': {'device_number': 1}}})"
     )
-    result = seed.vm.run(f'python3 -c "{changed}"', check=False)
+    result = seed.vm.run(f'python3 -c "{changed}"', check=False, timeout=300)
     seed.vm.run(f"rm -r {folder}; networkctl reload")
 
     assert 0 != result.status
