@@ -30,7 +30,8 @@ _SAID = {
     "unchanged": "nothing to change: the host is what the configuration asks",
     "rolled_back": "rolled back: the former plan is in force",
     "restored": "restored: cloud-init's own networking is in force",
-    "off": "the configuration says false: nothing is done",
+    "off": "the configuration says false: cloud-init's own networking is in"
+    " force",
     "kept": "applied from what was kept of an earlier run",
 }
 
