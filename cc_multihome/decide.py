@@ -13,6 +13,7 @@ from pathlib import Path
 from cc_multihome.config.drop_ins import Sources, read_sources
 from cc_multihome.config.parse import Parsed, parse
 from cc_multihome.discover.imds import read_instance
+from cc_multihome.discover.imds_whole import require_whole
 from cc_multihome.discover.kernel import read_has_ipv6
 from cc_multihome.discover.leases import Leases, with_leases
 from cc_multihome.discover.links import read_links
@@ -59,6 +60,7 @@ def decide(
     *,
     known: Instance | None = None,
     seen: Instance | None = None,
+    before: Instance | None = None,
     leases: Leases | None = None,
     runtime: bool = False,
     drop_ins: Path | None = None,
@@ -70,6 +72,8 @@ def decide(
     Args:
         known: metadata that was read before; None asks the service.
         seen: metadata that may still hold; the service is asked if it does.
+        before: metadata of the last plan that was proved; what lacks
+            anything of it that cannot have gone is refused.
         leases: by MAC, for links that have not been configured yet.
         runtime: an entry of `interfaces` whose ENI is detached is left
             out; at boot it is a mistake.
@@ -83,7 +87,9 @@ def decide(
     """
     sources = read_sources(raw, drop_ins) if drop_ins else Sources(raw)
     try:
-        return _decide(sources, known, seen, leases or {}, runtime=runtime)
+        return _decide(
+            sources, known, seen, before, leases or {}, runtime=runtime
+        )
     except ConfigError as err:
         raise sources.locate(err) from None
 
@@ -92,6 +98,7 @@ def _decide(
     sources: Sources,
     known: Instance | None,
     seen: Instance | None,
+    before: Instance | None,
     leases: Leases,
     *,
     runtime: bool,
@@ -113,6 +120,8 @@ def _decide(
     host = read_links(netdef_ids((*own, *files)))
     if known is None:
         _require_managed(netdef_ids(own), host.links, instance)
+    if before is not None:
+        require_whole(instance, before, host.links)
     links = with_leases(host.links, own, leases)
     usable = instance if read_has_ipv6() else without_ipv6(instance)
     if usable != instance:

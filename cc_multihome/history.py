@@ -10,11 +10,11 @@ from typing import Any
 
 from cc_multihome import state
 from cc_multihome.decide import Decision
-from cc_multihome.discover.imds_tree import tree_of
+from cc_multihome.discover.imds_tree import instance_from_tree, tree_of
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.leases import leases_of
-from cc_multihome.errors import CommandError, RefusedError
-from cc_multihome.model import Observed
+from cc_multihome.errors import CommandError, MultihomeError, RefusedError
+from cc_multihome.model import Instance, Observed
 from cc_multihome.plan.as_dict import plan_as_dict
 from cc_multihome.record import now
 
@@ -30,9 +30,20 @@ def keep(decision: Decision) -> None:
         "metadata": tree_of(decision.instance),
         "leases": leases_of(decision.plan),
     }
-    if kept and kept["fingerprint"] != decision.fingerprint:
+    fingerprint = kept.get("fingerprint") if isinstance(kept, dict) else None
+    if fingerprint not in (None, decision.fingerprint):
         state.save(state.PREVIOUS, kept)
     state.save(state.KEPT, value)
+
+
+def read_kept() -> Instance | None:
+    """Return the metadata of the last plan that was proved, if any."""
+    kept = state.load(state.KEPT)
+    try:
+        return instance_from_tree(kept["metadata"]) if kept else None
+    except (MultihomeError, AttributeError, KeyError, TypeError) as err:
+        LOG.warning("what was kept cannot be read: %r", err)
+        return None
 
 
 @contextmanager

@@ -78,6 +78,7 @@ def configure(
             raw,
             known=known,
             seen=former.instance if former and is_quiet else None,
+            before=None if trigger == "kept" else history.read_kept(),
             runtime=trigger in RUNTIME,
             # What was kept has them in it.
             drop_ins=None if trigger == "kept" else DROP_INS,

@@ -118,6 +118,51 @@ def test_a_listing_without_an_eni_that_is_there_takes_nothing_away(
     assert decide({}, runtime=True) is not None
 
 
+def test_an_eni_that_was_there_at_the_last_boot_cannot_be_unlisted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A boot has no overlay yet that would say so."""
+    both = world.host
+    monkeypatch.setattr(
+        pipeline,
+        "read_links",
+        lambda _: HostLinks(links_of(both), frozenset()),
+    )
+    world.host = replace(both, enis=both.enis[:1])
+    for key in ({}, SEED_KEY):
+        with pytest.raises(ImdsError, match=both.enis[1].eni_id):
+            decide(key, before=both)
+    # It was detached, device and all; or this is another instance.
+    monkeypatch.setattr(pipeline, "read_links", world.read_links)
+    assert decide({}, before=both) is not None
+    other = replace(both, instance_id="i-0eeeeeeeeeeeeeeee")
+    monkeypatch.setattr(
+        pipeline,
+        "read_links",
+        lambda _: HostLinks(links_of(both), frozenset()),
+    )
+    assert decide({}, before=other) is not None
+
+
+@pytest.mark.parametrize("subnets", [True, False])
+def test_an_eni_without_the_address_that_it_had_is_not_let_go(
+    world: World, subnets: bool
+) -> None:
+    """It would be taken for one of EFA, and lose its table and rules."""
+    before = world.host
+    bare = replace(
+        before.enis[1],
+        local_ipv4s=(),
+        subnet_ipv4s=before.enis[1].subnet_ipv4s if subnets else (),
+    )
+    world.host = replace(before, enis=(before.enis[0], bare))
+    for key in ({}, SEED_KEY):
+        with pytest.raises(ImdsError, match=r"10\.224\.186\.43"):
+            decide(key, before=before, runtime=True)
+    # One that never had any is EFA's.
+    assert decide({}, before=world.host, runtime=True) is not None
+
+
 def test_false_does_nothing_and_asks_nobody(world: World) -> None:
     """The module is switched off."""
     assert decide(False) is None

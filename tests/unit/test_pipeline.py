@@ -64,6 +64,7 @@ class World:
         patch.setattr(state, "RUN", folder / "run")
         self.ifindex = 2
         self.seen: list[Instance | None] = []
+        self.before: list[Instance | None] = []
         patch.setattr(seen, "read_links", self.read_links)
         patch.setattr(lock, "LOCK", folder / "run" / "lock")
         patch.setattr(pipeline, "decide", self.decide)
@@ -83,10 +84,12 @@ class World:
         *,
         known: Instance | None = None,
         seen: Instance | None = None,
+        before: Instance | None = None,
         **_: object,
     ) -> Decision | None:
         """Plan the seed under the fingerprint that was set, or the key's."""
         self.seen.append(seen)
+        self.before.append(before)
         if self.fingerprint is None:
             return None
         name = raw.get("name", self.fingerprint)
@@ -348,6 +351,20 @@ def test_a_deadline_after_the_end_does_nothing(world: World) -> None:
     configure({})
     assert not end_unfinished()
     assert status()["outcome"] == "applied"
+
+
+@pytest.mark.parametrize("trigger", ["boot", "hotplug", "refresh", "person"])
+def test_metadata_is_held_against_what_was_proved(
+    world: World, trigger: str
+) -> None:
+    """What was kept is not held against itself."""
+    configure({})
+    configure({}, trigger=trigger)
+    configure({}, trigger="kept", known=instance())
+    assert world.before == [None, instance(), None]
+    state.save(state.KEPT, ["damaged"])
+    configure({}, trigger="person")
+    assert world.before[-1] is None
 
 
 def test_rolling_back_brings_the_plan_before_the_last(world: World) -> None:
