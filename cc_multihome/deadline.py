@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from cc_multihome.apply.checkpoint import JOURNAL
 from cc_multihome.apply.lock import holder
@@ -29,7 +30,9 @@ def main() -> int:
     process = holder()
     if process is not None:
         LOG.warning("process %d hangs: it is killed", process)
-        os.kill(process, signal.SIGKILL)
+        # It may have ended by itself just now; there is a journal anyway.
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     try:
         end_unfinished()
     except (MultihomeError, OSError) as err:

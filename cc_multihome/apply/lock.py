@@ -35,7 +35,7 @@ def only_one_run(wait_s: float = WAIT_S) -> Iterator[None]:
         OSError: the lock file cannot be made.
     """
     make_directory(LOCK.parent)
-    with LOCK.open("a+", encoding="utf-8") as stream:
+    with _open() as stream:
         _acquire(stream, wait_s)
         stream.truncate(0)
         stream.write(f"{os.getpid()}\n")
@@ -48,11 +48,23 @@ def holder() -> int | None:
     text = read_text(LOCK)
     if text is None:
         return None
-    with LOCK.open("a", encoding="utf-8") as stream:
+    with _open() as stream:
         if _try(stream):
             return None
     # It may be between taking the lock and writing its id.
     return int(text) if text.strip().isdigit() else None
+
+
+def _open() -> TextIO:
+    """Open the file, which is root's alone.
+
+    flock(2) takes any descriptor: whoever may read the file could lock it,
+    and keep every run from starting, the one that undoes a failed change too.
+    """
+    handle = os.open(LOCK, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    stream = os.fdopen(handle, "a+", encoding="utf-8")
+    os.fchmod(handle, 0o600)
+    return stream
 
 
 def _acquire(stream: TextIO, wait_s: float) -> None:

@@ -66,6 +66,19 @@ def test_what_a_killed_run_did_is_undone(host: Host) -> None:
     assert ["undo"] == host.done
 
 
+def test_a_run_that_ends_just_then_is_undone_all_the_same(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the lock and the kill."""
+
+    def gone(*_: int) -> None:
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", gone)
+    assert 0 == deadline.main()
+    assert ["undo"] == host.done
+
+
 def test_a_run_that_has_ended_or_begun_nothing_is_left_alone(
     host: Host,
 ) -> None:

@@ -29,6 +29,20 @@ def test_the_holder_is_known_and_then_nobody_is() -> None:
     assert holder() is None
 
 
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_nobody_else_can_take_it(path: Path, before: int | None) -> None:
+    """Who may read a file may lock it (flock(2)), whatever the umask."""
+    former = os.umask(0o022)
+    try:
+        if before:
+            path.parent.mkdir()
+            path.touch(before)
+        with only_one_run():
+            assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(former)
+
+
 def test_an_error_lets_go_of_it() -> None:
     """Nothing is left locked."""
     with pytest.raises(ApplyError, match="no"), only_one_run():
