@@ -85,7 +85,8 @@ class Checkpoint:
     The journal stays then, for another try by the timer.
 
     Args:
-        before_undo: called before anything is undone; not to raise.
+        before_undo: called before anything is undone; what it raises is
+            said in the log.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Checkpoint:
     ) -> None:
         failed = []
         if error is not None and self._steps:
-            self._before_undo()
+            self._note()
             failed = undo_all(self._steps)
         if self._journal and not failed:
             self._journal.unlink(missing_ok=True)
@@ -131,6 +132,13 @@ class Checkpoint:
                 f"{error}\nThe former state could not be put back whole;"
                 f" look at the host. What failed: {'; '.join(failed)}"
             ) from error
+
+    def _note(self) -> None:
+        try:
+            self._before_undo()
+        # Undoing must not wait for the timer, whatever is wrong here.
+        except Exception as err:
+            LOG.warning("before the undoing: %r", err)
 
 
 def undo_all(steps: Iterable[Undo]) -> list[str]:

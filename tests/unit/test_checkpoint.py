@@ -67,6 +67,18 @@ def test_steps_are_undone_in_reverse() -> None:
     assert steps.undone == ["three", "two", "one"]
 
 
+def test_an_error_before_the_undoing_does_not_keep_it_from_happening() -> None:
+    """The kernel's state is noted then, and may be what is odd."""
+    steps, seen = Steps(), Steps("look")
+    with (
+        pytest.raises(ApplyError),
+        Checkpoint(before_undo=lambda: seen.undo("look")) as checkpoint,
+    ):
+        checkpoint.add(Step("one", steps))
+        raise ApplyError("no")
+    assert (seen.undone, steps.undone) == (["look"], ["one"])
+
+
 def test_the_error_goes_on_as_it_is() -> None:
     """The caller is told what went wrong, not that it was undone."""
     error = ApplyError("the kernel said no")
