@@ -30,15 +30,23 @@ def read_has_ipv6() -> bool:
     return IPV6.is_dir()
 
 
+def families() -> tuple[str, ...]:
+    """Return the families that this kernel has, as `ip` takes them.
+
+    Where it has no IPv6, `ip -6 rule` is an error and not an empty list.
+    """
+    return ("-4", "-6") if read_has_ipv6() else ("-4",)
+
+
 def read_kernel() -> Observed:
-    """Read addresses, routes and rules of both families.
+    """Read addresses, routes and rules of the families that there are.
 
     Raises:
         CommandError: `ip` failed.
     """
     routes: set[tuple[str, Route]] = set()
     rules: set[RoutingPolicyRule] = set()
-    for family in ("-4", "-6"):
+    for family in families():
         shown = ip_json(family, "route", "show", "table", "all")
         routes.update(
             read_route(item, family) for item in shown if _is_unicast(item)

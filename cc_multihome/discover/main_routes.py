@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cc_multihome.discover.kernel import ip_json, read_route
+from cc_multihome.discover.kernel import families, ip_json, read_route
 from cc_multihome.model import Route
 
 # rtnetlink(7): by hand with ip(8), or by networkd from its files. What the
@@ -25,7 +25,7 @@ def read_main_routes(
     """
     return tuple(
         read_route(item, family)
-        for family in ("-4", "-6")
+        for family in families()
         for item in ip_json(family, "route", "show", "table", "main")
         if str(item.get("protocol")) in protocols and _has_gateway(item)
     )

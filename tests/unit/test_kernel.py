@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,16 @@ def test_numbers_are_asked_for_and_all_tables(fake: FakeRun) -> None:
         "ip -N -j -d -6 rule show",
         "ip -N -j -d addr show",
     ]
+
+
+def test_a_kernel_without_ipv6_is_asked_for_none(
+    fake: FakeRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`ip -6 rule` fails there: "Address family not supported"."""
+    monkeypatch.setattr(kernel, "IPV6", tmp_path / "ipv6")
+    read_kernel()
+    assert len(fake.calls) == 3
+    assert not [call for call in fake.calls if "-6" in call]
 
 
 def test_no_output_at_all_is_an_empty_list(fake: FakeRun) -> None:
