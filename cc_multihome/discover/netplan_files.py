@@ -9,6 +9,7 @@ here is the same before and after it ran.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import yaml
 
 from cc_multihome.errors import LinkError
 from cc_multihome.files import is_ours
+
+LOG = logging.getLogger(__name__)
 
 DIRECTORIES = ("lib/netplan", "etc/netplan", "run/netplan")
 OVERLAY_NAME = "55-multihome.yaml"
@@ -93,9 +96,17 @@ def _read(path: Path) -> NetplanFile:
 
 
 def read_own_overlay(root: Path = Path("/")) -> tuple[NetplanFile, ...]:
-    """Read the overlay that an earlier run of this boot wrote, if any."""
+    """Read the overlay that an earlier run of this boot wrote, if any.
+
+    One that somebody has damaged counts as none: the next run writes it anew,
+    and `multihome restore` takes it away.
+    """
     path = root / "run/netplan" / OVERLAY_NAME
-    return (_read(path),) if is_ours(path) else ()
+    try:
+        return (_read(path),) if is_ours(path) else ()
+    except LinkError as err:
+        LOG.warning("%s; it counts as not there", err)
+        return ()
 
 
 def netdef_ids(files: Iterable[NetplanFile]) -> dict[str, str]:

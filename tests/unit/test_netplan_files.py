@@ -163,6 +163,15 @@ def test_the_overlay_of_an_earlier_run_is_read_by_itself(
     assert netdef_ids(read_own_overlay(tmp_path)) == {PRIVATE_MAC: "ens5"}
 
 
+@pytest.mark.parametrize("text", ["network: {{", "- a list"])
+def test_a_damaged_overlay_keeps_nobody_from_writing_it_anew(
+    tmp_path: Path, text: str
+) -> None:
+    """Nor from taking it away: apply, rollback and restore all read it."""
+    put(tmp_path, f"run/netplan/{OVERLAY_NAME}", f"{HEADER}\n{text}\n")
+    assert read_own_overlay(tmp_path) == ()
+
+
 def test_a_file_of_the_overlays_name_that_is_not_ours_is_not_read_as_ours(
     tmp_path: Path,
 ) -> None:
