@@ -97,6 +97,9 @@ def bounded_session(remaining: Callable[[], float]) -> requests.Session:
     # Neither proxies nor .netrc: the service is on the link, and a proxy
     # would be given the token.
     session.trust_env = False
+    # Even with allow_redirects=False requests reads the whole body of a
+    # redirect, and stumbles over a target that is no URL.
+    session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
     session.mount("http://", adapter)
     session.headers["User-Agent"] = f"cc_multihome/{__version__}"
     session.headers["Accept-Encoding"] = "identity"

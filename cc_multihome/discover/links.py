@@ -50,10 +50,9 @@ def read_links(netdef_ids: Mapping[str, str]) -> HostLinks:
     real = [
         name for name in names if (SYS_CLASS_NET / name / "device").exists()
     ]
+    macs = {name: mac for name in real if (mac := _mac_in_use(name))}
     links = tuple(
-        _link(name, described[name], netdef_ids)
-        for name in real
-        if netifaces.AF_LINK in netifaces.ifaddresses(name)
+        _link(described[name], mac, netdef_ids) for name, mac in macs.items()
     )
     taken = set(described) - {link.ifname for link in links}
     for item in described.values():
@@ -61,14 +60,22 @@ def read_links(netdef_ids: Mapping[str, str]) -> HostLinks:
     return HostLinks(links, frozenset(taken))
 
 
+def _mac_in_use(ifname: str) -> str | None:
+    """Return it; None for a device that has none, or is gone by now."""
+    try:
+        found = netifaces.ifaddresses(ifname).get(netifaces.AF_LINK)
+    except ValueError:
+        return None
+    return str(found[0]["addr"]) if found else None
+
+
 def _link(
-    ifname: str, described: Mapping[str, Any], netdef_ids: Mapping[str, str]
+    described: Mapping[str, Any], current: str, netdef_ids: Mapping[str, str]
 ) -> Link:
     # ip shows the permanent MAC only where it differs from the one in use.
-    current = netifaces.ifaddresses(ifname)[netifaces.AF_LINK][0]["addr"]
     mac = str(described.get("permaddr") or current).lower()
     return Link(
-        ifname=ifname,
+        ifname=str(described["ifname"]),
         ifindex=int(described["ifindex"]),
         mac=mac,
         mtu=int(described["mtu"]),

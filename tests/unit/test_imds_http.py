@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -237,6 +238,38 @@ def test_a_redirect_is_an_error_and_never_followed(
     finally:
         target.close()
     assert target.seen == []
+
+
+@pytest.mark.parametrize("target", ["http://[", "//", "http://a:b:c/"])
+def test_a_redirect_to_nowhere_is_an_error_like_any(
+    stub: Stub, target: str
+) -> None:
+    """And not one that nobody expects, of the library that parses URLs."""
+    stub.fail_always(GET_ID, answer(302, Location=target))
+    with pytest.raises(ImdsError, match="302, a redirect to"):
+        read(stub.url)
+
+
+def test_the_body_of_a_redirect_is_bounded_too(stub: Stub) -> None:
+    """requests reads it by itself, to use the connection again."""
+    sent = 0
+
+    def flood(handler: imds_stub.Handler) -> bool:
+        nonlocal sent
+        handler.close_connection = True
+        handler.send_response(302)
+        handler.send_header("Location", "http://elsewhere.example/")
+        handler.end_headers()
+        with suppress(OSError):
+            for _ in range(64):
+                handler.wfile.write(bytes(1 << 20))
+                sent += 1
+        return True
+
+    stub.fail_always(GET_ID, flood)
+    with pytest.raises(ImdsError, match="longer than 65536 bytes"):
+        read(stub.url)
+    assert sent < 64
 
 
 @pytest.mark.parametrize("request_", [PUT, GET_ID])

@@ -24,6 +24,7 @@ class FakeNetifaces:
 
     def __init__(self, macs: dict[str, str | None]) -> None:
         self.macs = macs
+        self.gone: set[str] = set()
 
     def interfaces(self) -> list[str]:
         """Return all names."""
@@ -31,6 +32,8 @@ class FakeNetifaces:
 
     def ifaddresses(self, name: str) -> dict[int, list[dict[str, str]]]:
         """Return the addresses of a device."""
+        if name in self.gone:
+            raise ValueError("You must specify a valid interface name.")
         mac = self.macs[name]
         return {} if mac is None else {AF_LINK: [{"addr": mac}]}
 
@@ -45,7 +48,8 @@ class Host:
         self.sys = sys
         monkeypatch.setattr(links, "run", self.fake)
         monkeypatch.setattr(links, "SYS_CLASS_NET", sys)
-        monkeypatch.setattr(links, "netifaces", FakeNetifaces(self.macs))
+        self.netifaces = FakeNetifaces(self.macs)
+        monkeypatch.setattr(links, "netifaces", self.netifaces)
 
     def add(
         self, name: str, mac: str | None, *, real: bool = True, **more: Any
@@ -125,4 +129,12 @@ def test_a_device_that_came_in_between_is_left_out(host: Host) -> None:
     """ip did not see it yet; its number and MTU are not known."""
     host.add("ens5", "0a:00:00:00:00:01")
     host.macs["ens6"] = "0a:00:00:00:00:02"
+    assert [each.ifname for each in host.read().links] == ["ens5"]
+
+
+def test_a_device_that_goes_in_between_is_left_out(host: Host) -> None:
+    """An ENI is detached while it is looked at."""
+    host.add("ens5", "0a:00:00:00:00:01")
+    host.add("ens6", "0a:00:00:00:00:02")
+    host.netifaces.gone.add("ens6")
     assert [each.ifname for each in host.read().links] == ["ens5"]
