@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from cc_multihome import history, seen, state
-from cc_multihome.apply.host import Applied, apply_plan, restore
+from cc_multihome.apply.host import Applied, apply_plan
 from cc_multihome.apply.lock import only_one_run
+from cc_multihome.apply.restore import restore
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.config.drop_ins import DROP_INS
 from cc_multihome.decide import Decision, decide

@@ -24,31 +24,27 @@ from cc_multihome.apply.foreign import (
     remember_foreign,
 )
 from cc_multihome.apply.former import AwaitAddresses
-from cc_multihome.apply.group import remember_groups, set_group
+from cc_multihome.apply.group import remember_groups
 from cc_multihome.apply.networkd import (
     ReloadAgain,
     generate,
     take_up,
-    taken_back,
 )
 from cc_multihome.apply.nftables import (
     TableChange,
     apply_table,
     find_table_change,
-    restore_table,
 )
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.apply.resolver import (
     apply_resolver,
     needs_resolver,
-    restore_resolver,
 )
 from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import (
     Sysctl,
     apply_sysctls,
     find_sysctls,
-    restore_sysctls,
 )
 from cc_multihome.apply.verify import (
     LevelResult,
@@ -58,11 +54,8 @@ from cc_multihome.apply.verify import (
 )
 from cc_multihome.discover.foreign import Foreign
 from cc_multihome.discover.kernel import read_kernel
-from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import (
     DIRECTORIES,
-    netdef_ids,
-    read_own_overlay,
 )
 from cc_multihome.errors import (
     ApplyError,
@@ -282,41 +275,3 @@ def validate(plan: Plan, changes: Changes) -> None:
                     f"netplan made no {name} for {item.eni_id}; nothing was"
                     " changed"
                 )
-
-
-def restore() -> None:
-    """Take everything back: cloud-init's networking, the former resolver.
-
-    Raises:
-        CommandError: a command failed.
-        OSError: a file could not be removed.
-    """
-    former_names = netdef_ids(read_own_overlay())
-    files, foreign = own_files(), remember_foreign()
-    if files:
-        with taken_back():
-            with Checkpoint() as checkpoint:
-                _restore_names(former_names, checkpoint)
-            for path in files:
-                write(File(path, None))
-        keep_foreign(foreign, former_names.values())
-    with Checkpoint() as checkpoint:
-        take_up_files([File(path, None) for path in files], checkpoint)
-    for link in read_links({}).links:
-        if link.mac in former_names:
-            set_group(link.ifname, 0)
-    restore_sysctls()
-    restore_table()
-    restore_resolver()
-
-
-def _restore_names(
-    former_names: dict[str, str], checkpoint: Checkpoint
-) -> None:
-    links = read_links({}).links
-    names = {
-        link.ifname: former_names[link.mac]
-        for link in links
-        if link.mac in former_names and former_names[link.mac] != link.ifname
-    }
-    rename_links(names, checkpoint)

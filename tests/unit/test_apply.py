@@ -16,8 +16,7 @@ from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.apply.diff import BUILT_IN_RULES
 from cc_multihome.apply.probes import Probe, probes_of
 from cc_multihome.apply.rollback import undo_journal
-from cc_multihome.discover.links import HostLinks
-from cc_multihome.discover.netplan_files import OVERLAY_NAME, read_own_overlay
+from cc_multihome.discover.netplan_files import OVERLAY_NAME
 from cc_multihome.errors import (
     ApplyError,
     RefusedError,
@@ -27,7 +26,7 @@ from cc_multihome.errors import (
 from cc_multihome.files import HEADER
 from cc_multihome.model import Plan
 from cc_multihome.render import RT_TABLES
-from tests.unit.builders import SEED_KEY, link, observed_of, plan, plan_for
+from tests.unit.builders import SEED_KEY, observed_of, plan, plan_for
 from tests.unit.fake_host import NOBODYS, TIMER, UNREADABLE, FakeHost
 
 OVERLAY = f"run/netplan/{OVERLAY_NAME}"
@@ -455,68 +454,6 @@ def test_without_interfaces_only_the_resolver_changes(
     assert not any(call.startswith("ip ") for call in host.calls)
     assert OVERLAY not in host.tree()
     assert "169.254.169.253" in host.tree()["etc/resolv.conf"]
-
-
-def test_restore_takes_every_trace_away(
-    host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Files, names and the resolver, as cloud-init left them."""
-    before = host.state()
-    host.apply()
-    monkeypatch.setattr(
-        apply, "read_own_overlay", lambda: read_own_overlay(host.root)
-    )
-    monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
-    apply.restore()
-    assert host.state() == before
-    assert host.kernel == observed_of(NOBODYS)
-    for name in host.links:
-        assert f"ip link set dev {name} group 0" in host.calls
-
-
-def test_an_old_networkd_stands_still_while_all_is_taken_back(
-    host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reload leaves the rules behind."""
-    host.networkd_type = "notify"
-    host.apply()
-    monkeypatch.setattr(
-        apply, "read_own_overlay", lambda: read_own_overlay(host.root)
-    )
-    monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
-    host.calls.clear()
-    apply.restore()
-    units = "systemd-networkd.socket systemd-networkd.service"
-    acts = [it for it in host.calls if it.split()[0] in ("netplan", "ip")]
-    first = host.calls.index(f"systemctl stop {units}")
-    last = host.calls.index(f"systemctl start {units}")
-    names = [it for it in acts if " name " in it]
-    assert len(names) == 2
-    for act in (*names, "netplan generate"):
-        assert first < host.calls.index(act) < last
-    assert "networkctl reload" not in host.calls
-    assert host.kernel == observed_of(NOBODYS)
-
-
-def links_now(host: FakeHost) -> HostLinks:
-    """Make the links that the host has now."""
-    made = [
-        link(name, item.mac, ifindex=index)
-        for index, (name, item) in enumerate(
-            zip(host.links, host.plan.interfaces, strict=True)
-        )
-    ]
-    return HostLinks(tuple(made), frozenset())
-
-
-def test_restoring_an_untouched_host_reloads_nothing(
-    host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There is nothing of ours."""
-    monkeypatch.setattr(apply, "read_own_overlay", lambda: ())
-    monkeypatch.setattr(apply, "read_links", lambda _: links_now(host))
-    apply.restore()
-    assert host.calls == []
 
 
 def test_services_and_connection_marks_come_and_go(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cc_multihome.apply import foreign
-from cc_multihome.apply import host as apply
 from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.apply.foreign import PutForeignBack, keep_foreign
+from cc_multihome.apply.restore import restore
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.discover.foreign import (
     CACHEINFO,
@@ -26,11 +26,10 @@ from cc_multihome.discover.foreign import (
     Foreign,
     parse,
 )
-from cc_multihome.discover.netplan_files import read_own_overlay
 from cc_multihome.errors import ApplyError
 from tests.unit.builders import plan_for
 from tests.unit.fake_host import FakeHost
-from tests.unit.test_apply import links_now
+from tests.unit.test_restore import knows_its_links
 
 BOOT, STATIC, KERNEL = 3, 4, 2
 UP, LINKDOWN, ONLINK = 0, 0x10, 0x4
@@ -74,10 +73,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     made = FakeHost(tmp_path, plan_for())
     made.use(monkeypatch)
     made.foreign.update((CNI, VPN))
-    monkeypatch.setattr(
-        apply, "read_own_overlay", lambda: read_own_overlay(made.root)
-    )
-    monkeypatch.setattr(apply, "read_links", lambda _: links_now(made))
+    knows_its_links(made, monkeypatch)
     return made
 
 
@@ -86,7 +82,7 @@ def test_an_apply_a_rollback_and_a_restore_keep_them(host: FakeHost) -> None:
     """networkd drops them each time that it reads files."""
     assert host.apply()
     assert {CNI, VPN} == host.foreign
-    apply.restore()
+    restore()
     assert {CNI, VPN} == host.foreign
 
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All is taken back: the network first, then each of the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cc_multihome.apply import restore
+from cc_multihome.discover.links import HostLinks
+from cc_multihome.discover.netplan_files import read_own_overlay
+from cc_multihome.errors import CommandError, RollbackError
+from tests.unit.builders import link, observed_of, plan_for
+from tests.unit.fake_host import NOBODYS, FakeHost
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    """The seed's host, as cloud-init left it."""
+    made = FakeHost(tmp_path, plan_for())
+    made.use(monkeypatch)
+    return made
+
+
+def knows_its_links(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let restore() see the links and the overlay that the host has now."""
+    monkeypatch.setattr(
+        restore, "read_own_overlay", lambda: read_own_overlay(host.root)
+    )
+    monkeypatch.setattr(restore, "read_links", lambda _: links_now(host))
+
+
+def test_restore_takes_every_trace_away(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files, names and the resolver, as cloud-init left them."""
+    before = host.state()
+    host.apply()
+    knows_its_links(host, monkeypatch)
+    restore.restore()
+    assert host.state() == before
+    assert host.kernel == observed_of(NOBODYS)
+    for name in host.links:
+        assert f"ip link set dev {name} group 0" in host.calls
+
+
+def test_an_old_networkd_stands_still_while_all_is_taken_back(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload leaves the rules behind."""
+    host.networkd_type = "notify"
+    host.apply()
+    knows_its_links(host, monkeypatch)
+    host.calls.clear()
+    restore.restore()
+    units = "systemd-networkd.socket systemd-networkd.service"
+    acts = [it for it in host.calls if it.split()[0] in ("netplan", "ip")]
+    first = host.calls.index(f"systemctl stop {units}")
+    last = host.calls.index(f"systemctl start {units}")
+    names = [it for it in acts if " name " in it]
+    assert len(names) == 2
+    for act in (*names, "netplan generate"):
+        assert first < host.calls.index(act) < last
+    assert "networkctl reload" not in host.calls
+    assert host.kernel == observed_of(NOBODYS)
+
+
+def links_now(host: FakeHost) -> HostLinks:
+    """Make the links that the host has now."""
+    made = [
+        link(name, item.mac, ifindex=index)
+        for index, (name, item) in enumerate(
+            zip(host.links, host.plan.interfaces, strict=True)
+        )
+    ]
+    return HostLinks(tuple(made), frozenset())
+
+
+def test_restoring_an_untouched_host_reloads_nothing(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing of ours."""
+    monkeypatch.setattr(restore, "read_own_overlay", lambda: ())
+    monkeypatch.setattr(restore, "read_links", lambda _: links_now(host))
+    restore.restore()
+    assert host.calls == []
+
+
+def test_what_cannot_be_put_back_does_not_stop_the_rest(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel refuses a value: the resolver comes back all the same."""
+    before = host.state()
+    host.apply()
+    knows_its_links(host, monkeypatch)
+
+    def refuse() -> None:
+        raise OSError("the kernel refuses")
+
+    monkeypatch.setattr(restore, "restore_sysctls", refuse)
+    with pytest.raises(RollbackError, match="the kernel's settings: the ker"):
+        restore.restore()
+    assert host.state() == before
+
+
+def test_without_the_network_nothing_else_is_taken_back(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd-resolved has no server while DHCP is off."""
+    host.apply()
+    after = host.state()
+    knows_its_links(host, monkeypatch)
+
+    def refuse(*_: object) -> None:
+        raise CommandError("ip refuses")
+
+    monkeypatch.setattr(restore, "rename_links", refuse)
+    with pytest.raises(CommandError, match="ip refuses"):
+        restore.restore()
+    assert host.state() == after
