@@ -75,8 +75,8 @@ def decide(
         before: metadata of the last plan that was proved; what lacks
             anything of it that cannot have gone is refused.
         leases: by MAC, for links that have not been configured yet.
-        runtime: an entry of `interfaces` whose ENI is detached is left
-            out; at boot it is a mistake.
+        runtime: where a plan is in force, an entry of `interfaces` whose
+            ENI is detached is left out; at boot it is a mistake.
         drop_ins: a directory of files to merge over `raw`; None: that was
             done before.
 
@@ -109,14 +109,15 @@ def _decide(
     if not parsed.config.enabled:
         return None
     instance = known or _read_instance(parsed, seen)
-    if runtime:
-        parsed = without_detached(parsed, instance)
-    config = parsed.config
-    assert config is not None
     files = read_netplan_files()
     # This package's own overlay first: it keeps the id that cloud-init's
     # file, or the kernel's name, had when the ENI was first seen.
     own = read_own_overlay()
+    # Without one the boot was refused: its mistakes still are some.
+    if runtime and own:
+        parsed = without_detached(parsed, instance)
+    config = parsed.config
+    assert config is not None
     host = read_links(netdef_ids((*own, *files)))
     if known is None:
         _require_managed(netdef_ids(own), host.links, instance)

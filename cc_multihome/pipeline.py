@@ -85,7 +85,9 @@ def configure(
             drop_ins=None if trigger == "kept" else DROP_INS,
         )
         result = _act(run.decision, run, prove=prove)
-        if run.decision is not None and trigger != "kept":
+        # At an attachment the metadata may have another place of the ENI yet
+        # (no network-card, device-number 0): the next look is a full one.
+        if run.decision is not None and trigger not in ("kept", "hotplug"):
             seen.keep(run.decision.instance, former)
         run.record(result, error=because)
         return result

@@ -526,6 +526,13 @@ def test_the_timer_may_take_a_short_look_after_a_good_run(
     assert short_look(world)
 
 
+def test_what_was_read_at_an_attachment_is_read_again(world: World) -> None:
+    """A short look would not see where the ENI has come to be in the end."""
+    configure({}, trigger="hotplug", known=instance())
+    assert not short_look(world)
+    assert short_look(world)
+
+
 def test_a_device_that_came_or_went_has_all_read_in_full(
     world: World,
 ) -> None:
