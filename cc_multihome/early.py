@@ -14,11 +14,13 @@ configured address away for good (seen with cloud-init 25.1 on Debian 13).
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+import signal
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cc_multihome import state
-from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack
+from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
 from cc_multihome.apply.host import find_changes, validate
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.networkd import generate
@@ -27,7 +29,7 @@ from cc_multihome.apply.services import take_up_files
 from cc_multihome.decide import decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
-from cc_multihome.errors import MultihomeError, RefusedError
+from cc_multihome.errors import RefusedError
 from cc_multihome.files import File, read_text, write
 from cc_multihome.model import Instance, Plan
 from cc_multihome.plan.choose import has_address
@@ -40,6 +42,22 @@ CLOUD_INIT_RUNS = Path("/run/cloud-init/enabled")
 INSTANCE_ID = Path("/var/lib/cloud/data/instance-id")
 
 
+@dataclass(frozen=True)
+class GenerateAgain(Undo):
+    """Let netplan write networkd's files from those that were put back."""
+
+    kind = "generate"
+
+    @property
+    def label(self) -> str:
+        """What it does."""
+        return "let netplan read the former files"
+
+    def run(self) -> None:
+        """Write them; networkd starts later."""
+        generate()
+
+
 def main() -> int:
     """Put the kept plan in place; never fail the boot."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -48,7 +66,8 @@ def main() -> int:
         with only_one_run():
             if put_kept_back(run):
                 run.record(Result("kept", changed=True))
-    except (MultihomeError, OSError, KeyError, TypeError) as err:
+    # Whatever it is, also what is kept in another shape than it should be.
+    except Exception as err:
         LOG.warning(
             "the kept plan is not put back, cloud-init's networking comes"
             " up: %s",
@@ -106,6 +125,8 @@ def _put_in_place(plan: Plan, rendered: tuple[File, ...]) -> None:
     changes = find_changes(replace(plan, interfaces=()), rendered)
     validate(plan, changes)
     with Checkpoint() as checkpoint:
+        # Registered first, so it runs last, when the old files are back.
+        checkpoint.add(GenerateAgain())
         for file in changes.files:
             checkpoint.add(PutFileBack.of(file.path))
             write(file)
@@ -116,5 +137,11 @@ def _put_in_place(plan: Plan, rendered: tuple[File, ...]) -> None:
         )
 
 
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    # The unit's time is up: undo before networkd starts.
+    signal.signal(signal.SIGTERM, _end)
     raise SystemExit(main())

@@ -184,6 +184,8 @@ def test_without_anything_kept_nothing_happens(boot: Boot) -> None:
         pytest.param("null", None, id="nothing"),
         pytest.param("[]", "refused", id="no mapping"),
         pytest.param('{"key": {}}', "refused", id="half of it"),
+        pytest.param('{"metadata": 5}', "refused", id="another shape"),
+        pytest.param("5", "refused", id="a number"),
     ],
 )
 def test_what_is_damaged_never_fails_the_boot(
@@ -214,3 +216,19 @@ def test_what_netplan_refuses_is_taken_away_again(
     monkeypatch.setattr(networkd, "run", fail)
     assert early.main() == 0
     assert boot.overlay() is None
+
+
+def test_names_that_are_refused_leave_no_file_of_networkds(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """netplan has written them by then: it has to write the former ones."""
+
+    def refuse(*_: object) -> None:
+        boot.run.calls.append("rename")
+        raise CommandError("busy")
+
+    monkeypatch.setattr(early, "rename_links", refuse)
+    assert early.main() == 0
+    assert boot.overlay() is None
+    after = boot.run.calls[boot.run.calls.index("rename") + 1 :]
+    assert after == [GENERATE]
