@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_network
 
 from cc_multihome.model import (
     LEARNED,
+    Network,
     Observed,
     Plan,
     Route,
     RoutingPolicyRule,
 )
 from cc_multihome.numbers import DEFAULT_TABLE, LOCAL_TABLE, MAIN_TABLE
+
+Destination = tuple[str, int, Network]
 
 # ip-rule(8): the kernel's own rules, without which nothing is routed; seen
 # to vanish at a restart of networkd (systemd issue 41350).
@@ -87,15 +91,35 @@ def _missing_addresses(plan: Plan, observed: Observed) -> tuple[str, ...]:
 
 
 def _missing_routes(plan: Plan, observed: Observed) -> tuple[str, ...]:
-    lines = []
-    for item in plan.interfaces:
-        for route in item.routes:
-            seen = [have for dev, have in observed.routes if dev == item.name]
-            if not any(is_same_route(route, have) for have in seen):
-                lines.append(
-                    f"route {describe_route(route, item.name)} is missing"
-                )
-    return tuple(lines)
+    seen = by_destination(observed.routes)
+    return tuple(
+        f"route {describe_route(route, item.name)} is missing"
+        for item in plan.interfaces
+        for route in item.routes
+        if not any(
+            is_same_route(route, have)
+            for have in seen.get(destination_of(item.name, route), ())
+        )
+    )
+
+
+def by_destination(
+    routes: Iterable[tuple[str, Route]],
+) -> dict[Destination, list[Route]]:
+    """Sort routes, each with its device, by what the same ones agree in.
+
+    There are as many as a policy has destinations, and each is looked for:
+    one by one, 10,000 of them took longer than a run may.
+    """
+    found: dict[Destination, list[Route]] = {}
+    for device, route in routes:
+        found.setdefault(destination_of(device, route), []).append(route)
+    return found
+
+
+def destination_of(device: str, route: Route) -> Destination:
+    """Return what the same route (`is_same_route`) has the same."""
+    return device, route.table, route.to
 
 
 def _missing_rules(plan: Plan, observed: Observed) -> tuple[str, ...]:

@@ -9,9 +9,12 @@ from difflib import unified_diff
 from typing import Any, Literal, TypeVar
 
 from cc_multihome.apply.diff import (
+    Destination,
     built_in_rules,
+    by_destination,
     describe_route,
     describe_rule,
+    destination_of,
     is_same_route,
 )
 from cc_multihome.files import File
@@ -26,6 +29,7 @@ from cc_multihome.numbers import MAIN_TABLE
 
 T = TypeVar("T")
 Way = Literal["add", "remove"]
+Routes = dict[Destination, list[Route]]
 SIGNS: dict[Way, str] = {"add": "+", "remove": "-"}
 
 
@@ -149,14 +153,15 @@ def _routes(
         for item in _known(former, names)
         for route in item.routes
     }
-    missing = {each for each in wanted if not _is_there(each, observed)}
+    there, kept = by_destination(observed.routes), by_destination(wanted)
+    missing = {each for each in wanted if not _is_there(each, there)}
     lost = {
         each
         for each in stale
-        if _is_there(each, observed) and not _is_wanted(each, wanted)
+        if _is_there(each, there) and not _is_wanted(each, kept)
     }
     if former is None:
-        lost |= set(_other_defaults(wanted, observed, set(names.values())))
+        lost |= set(_other_defaults(kept, observed, set(names.values())))
     for way, pairs in _ways(missing, lost):
         for name, route in sorted(pairs, key=_route_order):
             value = {"ifname": name, **as_data(route)}
@@ -165,14 +170,14 @@ def _routes(
 
 
 def _other_defaults(
-    wanted: set[tuple[str, Route]], observed: Observed, names: set[str]
+    wanted: Routes, observed: Observed, names: set[str]
 ) -> Iterator[tuple[str, Route]]:
     """Give those that DHCP and router advertisements made in main.
 
     DHCP is off afterwards, and advertisements are for the ENIs' own tables.
     IPv6 is not ours where no ENI of the plan has it.
     """
-    versions = {4, *(want.to.version for _, want in wanted)}
+    versions = {4, *(to.version for _, _, to in wanted)}
     for name, route in observed.routes:
         is_default = route.to.prefixlen == 0 and route.to.version in versions
         if not is_default or route.table != MAIN_TABLE or name not in names:
@@ -181,21 +186,14 @@ def _other_defaults(
             yield name, route
 
 
-def _is_there(pair: tuple[str, Route], observed: Observed) -> bool:
-    name, route = pair
-    return any(
-        device == name and is_same_route(route, have)
-        for device, have in observed.routes
-    )
+def _is_there(pair: tuple[str, Route], there: Routes) -> bool:
+    seen = there.get(destination_of(*pair), ())
+    return any(is_same_route(pair[1], have) for have in seen)
 
 
-def _is_wanted(
-    pair: tuple[str, Route], wanted: set[tuple[str, Route]]
-) -> bool:
-    name, route = pair
-    return any(
-        each == name and is_same_route(want, route) for each, want in wanted
-    )
+def _is_wanted(pair: tuple[str, Route], wanted: Routes) -> bool:
+    asked = wanted.get(destination_of(*pair), ())
+    return any(is_same_route(want, pair[1]) for want in asked)
 
 
 def _names_now(plan: Plan) -> dict[str, str]:
