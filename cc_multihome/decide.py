@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -123,7 +123,9 @@ def _decide(
         _require_managed(netdef_ids(own), host.links, instance)
     if before is not None:
         require_whole(instance, before, host.links)
-    links = with_leases(host.links, own, leases)
+    links = with_leases(
+        _with_names_of_the_kernel(host.links, netdef_ids(own)), own, leases
+    )
     usable = instance if read_has_ipv6() else without_ipv6(instance)
     if usable != instance:
         LOG.warning("this kernel has no IPv6: that of the ENIs is left out")
@@ -146,6 +148,25 @@ def _decide(
     rendered = render(plan, files)
     return Decision(
         plan, rendered, instance, _fingerprint(plan, rendered), sources.raw
+    )
+
+
+def _with_names_of_the_kernel(
+    links: Iterable[Link], own: Mapping[str, str]
+) -> tuple[Link, ...]:
+    """Drop an id that is no name of the device's.
+
+    netplan's id of a netdef that matches a MAC may be anything (`id0`), and
+    the one that is taken over here becomes the interface's name again.
+
+    Args:
+        own: MAC -> id of this package's overlay, which is a former name.
+    """
+    return tuple(
+        link
+        if link.mac in own or link.netdef_id == link.ifname
+        else replace(link, netdef_id=None)
+        for link in links
     )
 
 

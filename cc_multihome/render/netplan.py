@@ -72,13 +72,17 @@ def _without_own(
     file: NetplanFile, netdefs: Mapping[str, Mapping[str, Any]], plan: Plan
 ) -> dict[str, Mapping[str, Any]]:
     macs = {item.mac for item in plan.interfaces}
-    ids = {item.netdef_id for item in plan.interfaces}
+    ids = {item.netdef_id: item.mac for item in plan.interfaces}
     kept: dict[str, Mapping[str, Any]] = {}
     for netdef_id, netdef in netdefs.items():
-        own = netdef_id in ids or matched_mac(netdef) in macs
+        mac = matched_mac(netdef)
+        is_amendment = netdef_id in ids and mac in (None, ids[netdef_id])
+        own = is_amendment or mac in macs
         if own and file.name == CLOUD_INIT_NAME:
             continue
-        if netdef_id not in ids and _matches_any(netdef, plan):
+        # One of the same id and another MAC would be merged with ours.
+        is_rival = netdef_id in ids or _matches_any(netdef, plan)
+        if is_rival and not is_amendment:
             kept[LAST_ID_PREFIX + netdef_id] = netdef
         else:
             kept[netdef_id] = netdef

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,39 @@ def test_the_own_overlays_ids_go_first(
     monkeypatch.setattr(pipeline, "read_own_overlay", lambda: (own,))
     decide(SEED_KEY)
     assert world.netdef_ids == {PRIVATE_MAC: "first"}
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        pytest.param(False, ["ens5", "ens6"], id="first run"),
+        pytest.param(True, ["ens5", "id1"], id="our own id"),
+    ],
+)
+def test_an_id_that_is_no_name_does_not_become_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, own: bool, expected: Any
+) -> None:
+    """`id1: {match: ...}` is right for netplan, whatever the device's name.
+
+    That of our own overlay is the name that the device had.
+    """
+    found = [
+        replace(link, netdef_id=name)
+        for link, name in zip(
+            links_of(world.host), ("ens5", "id1"), strict=True
+        )
+    ]
+    monkeypatch.setattr(
+        pipeline,
+        "read_links",
+        lambda _: HostLinks(tuple(found), frozenset()),
+    )
+    if own:
+        world.apply(monkeypatch)
+    decided = decide({})
+    assert decided is not None
+    assert expected == [it.name for it in decided.plan.interfaces]
+    assert expected == [it.netdef_id for it in decided.plan.interfaces]
 
 
 def test_a_listing_without_an_eni_that_is_there_takes_nothing_away(

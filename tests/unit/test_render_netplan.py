@@ -354,6 +354,18 @@ def test_a_match_of_an_eni_by_another_id_gives_way(
     }
 
 
+@pytest.mark.parametrize("mac", [PUBLIC_MAC, "0a:ff:ff:ff:ff:ff"])
+def test_the_same_id_for_another_device_gives_way(mac: str) -> None:
+    """netplan would merge the two, and match the last one's MAC."""
+    netdef = {"match": {"macaddress": mac}, "dhcp4": True}
+    file = netplan_file("70-site.yaml", {"ens5": netdef})
+    assert shadows_of(file) == {
+        "70-site.yaml": {f"{LAST_ID_PREFIX}ens5": netdef}
+    }
+    same = {"match": {"macaddress": PRIVATE_MAC}, "dhcp4": True}
+    assert shadows_of(netplan_file("70-site.yaml", {"ens5": same})) == {}
+
+
 def test_puppets_amendment_of_the_same_netdef_is_not_touched() -> None:
     """The seed's own 60-policy-routes.yaml still applies on top."""
     text = (DATA / "seed-60-policy-routes.yaml").read_text("utf-8")
