@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from cc_multihome import history, seen, state
 from cc_multihome.apply.host import Applied, apply_plan
 from cc_multihome.apply.lock import only_one_run
-from cc_multihome.apply.restore import restore
+from cc_multihome.apply.restore import find_restore, restore
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.config.drop_ins import DROP_INS
 from cc_multihome.decide import Decision, decide
@@ -198,10 +198,11 @@ def _go_back(run: Run) -> Result:
 def _act(decision: Decision | None, run: Run, *, prove: bool) -> Result:
     if decision is None:
         LOG.info("multihome is false: what was done is taken back")
+        changed = not find_restore().is_empty()
         restore()
         state.forget(state.KEPT, state.PREVIOUS)
         state.set_active(None)
-        return Result("off")
+        return Result("off", changed)
     if run.trigger in UNATTENDED:
         history.refuse_failed(decision)
     applied = _apply(decision, run, prove=prove)

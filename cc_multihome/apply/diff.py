@@ -145,17 +145,39 @@ def is_same_route(want: Route, have: Route) -> bool:
 
 
 def describe_route(route: Route, device: str) -> str:
-    """Write a route as iproute2 does."""
+    """Write a route as iproute2 does, but one to `default` of IPv6."""
     via = f" via {route.via}" if route.via else ""
     src = f" src {route.prefsrc}" if route.prefsrc else ""
-    return f"{route.to}{via} dev {device}{src} table {route.table}"
+    to = str(route.to) if _is_any_ipv6(route.to) else prefix_text(route.to)
+    return f"{to}{via} dev {device}{src} table {route.table}"
 
 
 def describe_rule(rule: RoutingPolicyRule) -> str:
-    """Write a rule as iproute2 does."""
-    words = (f"{rule.priority}: from {rule.src}", *selectors(rule))
+    """Write a rule as iproute2 does, but one from `all` of IPv6."""
+    source = f"from {rule.src}"
+    if not _is_any_ipv6(rule.src):
+        source = source_text(rule)
+    words = (f"{rule.priority}: {source}", *selectors(rule))
     lookup = f"lookup {rule.table}"
     return " ".join((*words, lookup, *suppressors(rule)))
+
+
+def _is_any_ipv6(prefix: Network) -> bool:
+    """Would iproute2's word for it be the same as that for IPv4?"""
+    return prefix.version == 6 and prefix.prefixlen == 0
+
+
+def prefix_text(prefix: Network) -> str:
+    """Write the destination of a route as iproute2 does."""
+    if prefix.prefixlen == 0:
+        return "default"
+    is_host = prefix.prefixlen == prefix.max_prefixlen
+    return str(prefix.network_address) if is_host else str(prefix)
+
+
+def source_text(rule: RoutingPolicyRule) -> str:
+    """Write the source that a rule matches as iproute2 does."""
+    return f"from {prefix_text(rule.src) if rule.src.prefixlen else 'all'}"
 
 
 def selectors(rule: RoutingPolicyRule) -> tuple[str, ...]:

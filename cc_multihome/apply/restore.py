@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.apply.foreign import keep_foreign, remember_foreign
 from cc_multihome.apply.group import set_group
-from cc_multihome.apply.host import own_files
+from cc_multihome.apply.host import Changes, find_changes, own_files
 from cc_multihome.apply.networkd import taken_back
 from cc_multihome.apply.nftables import restore_table
 from cc_multihome.apply.rename import rename_links
@@ -22,8 +23,16 @@ from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import netdef_ids, read_own_overlay
 from cc_multihome.errors import RollbackError
 from cc_multihome.files import File, write
+from cc_multihome.model import Plan, Resolver
 
 LOG = logging.getLogger(__name__)
+
+
+def find_restore() -> Changes:
+    """Say what restore() would change. Reads only."""
+    nothing = Plan((), Resolver((), ()), policy_table=None, ifgroup=None)
+    names = _names_back(netdef_ids(read_own_overlay()))
+    return replace(find_changes(nothing, ()), names=names)
 
 
 def restore() -> None:
@@ -64,13 +73,16 @@ def _restore_network(
 def _restore_names(
     former_names: Mapping[str, str], checkpoint: Checkpoint
 ) -> None:
-    links = read_links({}).links
-    names = {
+    rename_links(_names_back(former_names), checkpoint)
+
+
+def _names_back(former_names: Mapping[str, str]) -> dict[str, str]:
+    """Map a device's name now to the one that its MAC had."""
+    return {
         link.ifname: former_names[link.mac]
-        for link in links
+        for link in read_links({}).links
         if link.mac in former_names and former_names[link.mac] != link.ifname
     }
-    rename_links(names, checkpoint)
 
 
 def _restore_services(files: Iterable[Path]) -> None:

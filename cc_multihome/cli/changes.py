@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import unified_diff
 from typing import Any, Literal, TypeVar
 
@@ -103,6 +103,17 @@ def kernel_changes(
         *_rules(plan, former, observed),
         *_routes(plan, former, observed),
     )
+
+
+def rules_that_go(
+    former: Plan | None, observed: Observed
+) -> tuple[KernelChange, ...]:
+    """Say which rules go with a plan that is taken back.
+
+    Its routes and addresses are in the diff of its file.
+    """
+    nothing = replace(former, interfaces=()) if former else None
+    return () if nothing is None else (*_rules(nothing, former, observed),)
 
 
 def _addresses(

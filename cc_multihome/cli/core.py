@@ -12,7 +12,7 @@ from socket import if_indextoname
 from typing import Any
 
 from cc_multihome import pipeline, state
-from cc_multihome.apply import host
+from cc_multihome.apply import host, restore
 from cc_multihome.apply.diff import mismatches
 from cc_multihome.apply.lock import holder
 from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
@@ -96,6 +96,11 @@ def prove(plan: Plan, timeout: float) -> tuple[LevelResult, ...]:
 def find_changes(plan: Plan, files: tuple[File, ...]) -> host.Changes:
     """Compare the host with a plan; changes nothing."""
     return host.find_changes(plan, files)
+
+
+def find_restore() -> host.Changes:
+    """Say what taking all back would change; changes nothing."""
+    return restore.find_restore()
 
 
 def settings(changes: host.Changes) -> tuple[tuple[str, int, int], ...]:

@@ -9,7 +9,6 @@ status. What a verb needs is imported when it runs, so that `--version`,
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from cc_multihome.cli.plan import add_plan
 from cc_multihome.cli.render import add_render
 from cc_multihome.cli.status import add_status
 from cc_multihome.cli.validate import add_validate
-from cc_multihome.cli.verb import EXIT_INTERRUPTED, EXIT_OK
+from cc_multihome.cli.verb import EXIT_INTERRUPTED, EXIT_OK, Parser
 from cc_multihome.cli.verify import add_verify
 from cc_multihome.version import __version__
 
@@ -36,7 +35,10 @@ VERBS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status (docs/cli.md)."""
-    args = build_parser().parse_args(argv)
+    args, rest = build_parser().parse_known_args(argv)
+    if rest:
+        # Not by parse_args(): it shows the usage of no verb.
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         status: int = args.run(args)
         sys.stdout.flush()
@@ -55,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Describe every verb and its arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="multihome",
         description="Multi-homed EC2 instances, see multihome(8).",
     )

@@ -35,7 +35,8 @@ class View:
         puts_resolver_back: the former resolver would come back.
         connection_marks: nftables' table would be made (or made anew), or
             go; None: it stays as it is.
-        plan: as plan_as_dict() gives it; None: `multihome: false`.
+        plan: as plan_as_dict() gives it; None: `multihome: false`, which
+            takes back what was done.
     """
 
     files: tuple[FileChange, ...] = ()
@@ -91,7 +92,7 @@ def run_plan(args: argparse.Namespace) -> int:
     from cc_multihome.cli import core, source, style
 
     decision = core.decided(source.key_of(args.config))
-    view = View() if decision is None else _look(decision)
+    view = _look_back() if decision is None else _look(decision)
     if args.json:
         print_json(_as_dict(view))
     else:
@@ -133,15 +134,36 @@ def _look(decision: Decision) -> View:
     )
 
 
+def _look_back() -> View:
+    """Compare cloud-init's own networking with the host."""
+    from cc_multihome.cli import core
+    from cc_multihome.cli.changes import file_change, rules_that_go
+
+    changes = core.find_restore()
+    former = core.in_force(core.read_status()).plan
+    macs = {it.name: it.mac for it in former.interfaces} if former else {}
+    return View(
+        files=tuple(
+            file_change(core.read_file(file), file) for file in changes.files
+        ),
+        names=tuple(
+            (macs.get(old, ""), old, new) for old, new in changes.names.items()
+        ),
+        kernel=rules_that_go(former, core.kernel()),
+        settings=core.settings(changes),
+        puts_resolver_back=changes.resolver,
+        connection_marks=None if changes.table is None else False,
+    )
+
+
 def _puts_back(changes: Changes, resolver: object) -> bool:
     return changes.resolver and resolver is None
 
 
 def _text(view: View, style: Style) -> str:
-    if view.plan is None:
-        return "the configuration says false: an apply would do nothing"
     if view.is_empty:
-        return "nothing would change: the host is what the plan says"
+        why = "is what the plan says" if view.plan else "was left alone"
+        return f"{_head(view)}nothing would change: the host {why}"
     parts = [
         *(_file_text(file, style) for file in view.files),
         *_section("Names", _names(view, style), style),
@@ -149,9 +171,13 @@ def _text(view: View, style: Style) -> str:
         *_section("Settings", _settings(view), style),
         *_section("Connection marks", _marks(view), style),
         *_section("Resolver", _resolver(view, style), style),
-        _summary(view),
+        f"{_head(view)}{_summary(view)}",
     ]
     return "\n".join(parts)
+
+
+def _head(view: View) -> str:
+    return "" if view.plan else "The configuration says false: "
 
 
 def _section(head: str, lines: list[str], style: Style) -> list[str]:
@@ -214,7 +240,8 @@ def _summary(view: View) -> str:
         parts.append("connection marks")
     if view.resolver or view.resolver_units or view.puts_resolver_back:
         parts.append("the resolver")
-    return f"Would change: {', '.join(parts)}. Nothing was touched."
+    what = "Would change" if view.plan else "what was done would be taken back"
+    return f"{what}: {', '.join(parts)}. Nothing was touched."
 
 
 def _count(number: int, noun: str) -> str:

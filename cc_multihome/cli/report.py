@@ -61,7 +61,9 @@ _KINDS = (
         " one; `multihome status` says what is in force",
         EXIT_INACTIVE,
     ),
-    _Kind(QuestionError, "question", "ask with another address"),
+    _Kind(
+        QuestionError, "question", "ask with another address, user or service"
+    ),
     _Kind(FileError, "file", "mend the file, or give another one"),
     _Kind(
         ConfigError,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cc_multihome.errors import MultihomeError
 
 if TYPE_CHECKING:
-    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+    Verbs = argparse._SubParsersAction["Parser"]
 
 # Documented in docs/cli.md and multihome(8); never given another meaning.
 EXIT_OK = 0
@@ -32,6 +33,19 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 JSON_VERSION = 1
 
 Run = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what to do about a command line that is wrong, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2; usage and message go to standard error."""
+        self.print_usage(sys.stderr)
+        self.exit(
+            EXIT_USAGE,
+            f"{self.prog}: error: {message}\n"
+            f"What to do: see `{self.prog} --help`.\n",
+        )
 
 
 class InactiveError(MultihomeError):
@@ -55,7 +69,7 @@ def add_verb(
 ) -> argparse.ArgumentParser:
     """Describe a verb; `run` takes the arguments, returns the exit status."""
     parser = verbs.add_parser(name, help=summary, description=description)
-    parser.set_defaults(run=run, verb=name, json=False)
+    parser.set_defaults(run=run, verb=name, json=False, parser=parser)
     return parser
 
 

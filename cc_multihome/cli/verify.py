@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cc_multihome.cli.verb import (
@@ -68,8 +69,15 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def seconds(text: str) -> float:
-    """Read a time; argparse names this function in its message."""
-    value = float(text)
-    if not 0 <= value <= MOST_SECONDS:
-        raise ValueError(text)
-    return value
+    """Read a time.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    with suppress(ValueError):
+        value = float(text)
+        if 0 <= value <= MOST_SECONDS:
+            return value
+    raise argparse.ArgumentTypeError(
+        f"found {text!r}, expected seconds, from 0 to {MOST_SECONDS}"
+    )

@@ -17,6 +17,7 @@ from cc_multihome.apply.diff import (
     BUILT_IN_RULES,
     BUILT_IN_RULES_IPV6,
     selectors,
+    source_text,
     suppressors,
 )
 from cc_multihome.model import (
@@ -204,9 +205,8 @@ def whole_routing(plan: Plan, host: Host, version: int) -> Routing:
 
 def rule_text(rule: RoutingPolicyRule) -> str:
     """Write a rule as ip-rule(8) prints it, with the table's number."""
-    source = f"from {rule.src if rule.src.prefixlen else 'all'}"
     lookup = f"lookup {rule.table}"
-    words = (source, *selectors(rule), lookup, *suppressors(rule))
+    words = (source_text(rule), *selectors(rule), lookup, *suppressors(rule))
     return " ".join(words)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from cc_multihome.apply.diff import prefix_text
 from cc_multihome.explain.routing import (
     ANYCAST,
     BROADCAST,
@@ -14,8 +15,8 @@ from cc_multihome.explain.routing import (
     Entry,
     Rule,
 )
-from cc_multihome.model import LEARNED, Address, Network, Plan
-from cc_multihome.numbers import PRIORITY_POLICY
+from cc_multihome.model import LEARNED, Address, Plan
+from cc_multihome.numbers import POLICY_TABLE
 from cc_multihome.render.rt_tables import table_names
 
 SAID = {
@@ -44,11 +45,6 @@ def route_text(entry: Entry) -> str:
     by = " or ".join(hop.device for hop in entry.hops)
     shown = f"{kind}{prefix_text(entry.to)}"
     return f"{shown} by {by}" if by and entry.kind not in REFUSALS else shown
-
-
-def prefix_text(prefix: Network) -> str:
-    """Write a prefix as ip-route(8) does."""
-    return str(prefix) if prefix.prefixlen else "default"
 
 
 def why(
@@ -97,7 +93,7 @@ def _planned(
         return f"its mark {rule.mark[0]:#x} is that of {name}; {where}"
     if rule.uids is not None:
         return f"user {rule.uids[0]} is pinned to {name}; {where}"
-    if rule.priority == PRIORITY_POLICY:
+    if rule.table == POLICY_TABLE:
         return f"the policy sends {prefix} via {name}; {where}"
     if prefix.prefixlen:
         return where

@@ -88,7 +88,7 @@ def test_every_part_of_a_missing_thing_is_seen(netns: Netns) -> None:
     )
     assert mismatches(plan, read_inside(netns)) == (
         "route 10.224.184.0/26 dev private table 10 is missing",
-        "rule 31101: from 10.224.186.43/32 lookup 20 is missing",
+        "rule 31101: from 10.224.186.43 lookup 20 is missing",
     )
 
 

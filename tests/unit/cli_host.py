@@ -67,6 +67,7 @@ class CliHost:
         self.force = core.InForce("boot", plan)
         self.kernel: Observed = observed_of(plan)
         self.changes = Changes((), {}, False)
+        self.restore = Changes((), {}, False)
         self.key: object = None
         self.enabled = True
         self.running: int | None = None
@@ -93,6 +94,7 @@ class CliHost:
         patch.setattr(core, "read_key", lambda: self.key)
         patch.setattr(core, "decided", self.decided)
         patch.setattr(core, "find_changes", lambda *_: self.changes)
+        patch.setattr(core, "find_restore", lambda: self.restore)
         patch.setattr(core, "running_resolver_units", lambda: self.units)
         patch.setattr(core, "resolver_file", self.resolver_file)
         patch.setattr(core, "apply", self.apply)

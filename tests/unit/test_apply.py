@@ -440,7 +440,7 @@ def test_what_the_kernel_lost_is_given_back(
     host.calls.clear()
     with caplog.at_level(logging.WARNING):
         assert host.apply()
-    assert "31100: from 10.224.184.51/32 lookup 10" in caplog.text
+    assert "31100: from 10.224.184.51 lookup 10" in caplog.text
     assert "networkctl reconfigure private" in host.calls
     assert RELOAD not in host.calls
 

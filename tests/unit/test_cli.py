@@ -75,6 +75,38 @@ def test_without_a_verb_the_usage_is_wrong(
 
 
 @pytest.mark.parametrize(
+    ("argv", "usage", "message"),
+    [
+        pytest.param(["stauts"], "multihome [-h]", "'stauts'", id="verb"),
+        pytest.param(
+            ["plan", "--nope", "x"],
+            "multihome plan [-h]",
+            "unrecognized arguments: --nope x",
+            id="option",
+        ),
+        pytest.param(
+            ["explain"], "multihome explain [-h]", "DEST", id="no argument"
+        ),
+    ],
+)
+def test_a_wrong_command_line_gets_the_usage_of_its_verb(
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+    usage: str,
+    message: str,
+) -> None:
+    """Exit status 2, what is wrong, and where to look."""
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == verb.EXIT_USAGE
+    said = capsys.readouterr()
+    assert "" == said.out
+    assert said.err.startswith(f"usage: {usage}")
+    assert message in said.err
+    assert "What to do: see `multihome" in said.err
+
+
+@pytest.mark.parametrize(
     ("error", "kind", "status"),
     [
         pytest.param(ConfigError((PROBLEM,)), "config", 1, id="config"),

@@ -229,7 +229,8 @@ def test_a_time_that_is_none_is_bad_usage(
     with pytest.raises(SystemExit) as ended:
         main(["verify", f"--timeout={text}"])
     assert ended.value.code == 2
-    assert "invalid seconds value" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"found '{text}', expected seconds, from 0 to 3600" in said
 
 
 def test_the_record_is_what_the_state_file_says(

@@ -92,9 +92,9 @@ def test_a_change_of_everything_is_shown(
         *("-b: 2", "+b: 3", "--- /dev/null", "+Group=31000"),
         *("ens5 -> private", PRIVATE_MAC),
         "+ address 10.224.184.51/26 dev ens5",
-        "+ rule 31100: from 10.224.184.51/32 lookup 10",
-        "+ rule 32766: from 0.0.0.0/0 lookup 254",
-        "+ route 0.0.0.0/0 via 10.224.186.1 dev ens6 table 254",
+        "+ rule 31100: from 10.224.184.51 lookup 10",
+        "+ rule 32766: from all lookup 254",
+        "+ route default via 10.224.186.1 dev ens6 table 254",
         "net.ipv4.conf.lo.arp_ignore: 0 -> 1",
         *("+nameserver 169.254.169.253", "systemd-resolved.service: off"),
         *("2 files, 2 names, 2 addresses", "1 setting", "the resolver"),
@@ -150,15 +150,44 @@ def test_the_json_has_its_documented_keys(
     assert data["plan"] == plan_as_dict(host.plan)
 
 
-def test_false_would_do_nothing(
+def test_false_would_do_nothing_where_nothing_was_done(
     host: CliHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And says why."""
     host.enabled = False
+    host.force = core.InForce(None, None)
     assert main(["plan", "--detailed-exitcode"]) == 0
-    assert "says false" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "says false: nothing would change" in said
     data = read_json(capsys, "plan")
     assert (data["enabled"], data["plan"]) == (False, None)
+
+
+def test_false_would_take_back_what_was_done(
+    host: CliHost, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As an apply does: files, names, rules, the resolver."""
+    ours = tmp_path / "55-multihome.yaml"
+    ours.write_text("network: {}\n")
+    host.enabled = False
+    host.restore = Changes(
+        (File(ours, None),), {"private": "ens5"}, resolver=True
+    )
+    assert main(["plan", "--detailed-exitcode"]) == 4
+    said = capsys.readouterr().out
+    for part in (
+        "-network: {}",
+        f"private -> ens5\t{PRIVATE_MAC}",
+        "- rule 31100: from 10.224.184.51",
+        "the former resolver comes back",
+        "says false: what was done would be taken back: 1 file, 1 name,",
+        "4 rules, the resolver. Nothing was touched.",
+    ):
+        assert part in said, part
+    data = read_json(capsys, "plan")
+    assert (data["enabled"], data["changes"]) == (False, True)
+    assert "remove" == data["files"][0]["action"]
+    assert data["resolver"]["put_back"] is True
 
 
 def test_the_former_resolver_comes_back(
@@ -220,7 +249,7 @@ def test_a_secondary_address_that_went_is_removed() -> None:
     changes = kernel_changes(plan, former, observed_of(former))
     assert texts(changes) == [
         "remove address 10.0.1.11/32 dev ens6",
-        "remove rule 31101: from 10.0.1.11/32 lookup 31001",
+        "remove rule 31101: from 10.0.1.11 lookup 31001",
     ]
 
 
@@ -236,7 +265,7 @@ def test_a_detached_enis_rules_go() -> None:
         routes=frozenset(it for it in seen.routes if it[0] == "ens5"),
     )
     assert texts(kernel_changes(plan, former, seen)) == [
-        "remove rule 31101: from 10.0.1.10/32 lookup 31001"
+        "remove rule 31101: from 10.0.1.10 lookup 31001"
     ]
 
 
@@ -262,7 +291,7 @@ def test_the_default_routes_of_dhcp_go_at_the_first_run() -> None:
         seen,
         routes=seen.routes | {("ens6", by_dhcp), ("docker0", elsewhere)},
     )
-    gone = "remove route 0.0.0.0/0 via 10.224.186.1 dev ens6 table 254"
+    gone = "remove route default via 10.224.186.1 dev ens6 table 254"
     assert texts(kernel_changes(plan, None, seen)) == [gone]
 
 

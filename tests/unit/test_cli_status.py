@@ -69,7 +69,7 @@ def test_a_kernel_that_lost_something_exits_1(
     assert main(["status"]) == 1
     said = capsys.readouterr().out
     assert "multihome: differs (the kernel does not hold the plan)" in said
-    assert "rule 31101: from 10.224.186.43/32 lookup 20 is missing" in said
+    assert "rule 31101: from 10.224.186.43 lookup 20 is missing" in said
     public, private = (
         next(line for line in said.splitlines() if line.startswith(name))
         for name in ("public", "private")

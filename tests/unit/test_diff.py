@@ -141,7 +141,7 @@ def test_a_route_that_is_not_quite_the_one_is_missing(wrong: object) -> None:
         routes=frozenset({("private", wrong)}),  # type: ignore[arg-type]
     )
     assert mismatches(found, observed) == (
-        "route 0.0.0.0/0 via 10.224.184.1 dev private table 10 is missing",
+        "route default via 10.224.184.1 dev private table 10 is missing",
     )
 
 
@@ -204,7 +204,7 @@ def test_the_kernels_own_rules_are_expected_too(
     """They were seen to vanish at a restart of networkd."""
     found = plan_for()
     (line,) = mismatches(found, without_rule(observed_of(found), gone))
-    assert line.startswith(f"rule {gone.priority}: from 0.0.0.0/0 lookup ")
+    assert line.startswith(f"rule {gone.priority}: from all lookup ")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_rule_that_is_not_quite_the_one_is_missing(
 def test_a_rule_is_written_with_its_suppressors() -> None:
     """Two rules may differ in nothing else."""
     assert describe_rule(plan_for().rules()[0]) == (
-        "31000: from 0.0.0.0/0 lookup 254 suppress_prefixlength 0"
+        "31000: from all lookup 254 suppress_prefixlength 0"
         " suppress_ifgroup 31000"
     )
 

@@ -57,6 +57,18 @@ def test_the_plan_says_which_way(
     assert (found.eni_id is None) == (interface == "lo")
 
 
+def test_the_policy_is_known_by_its_table() -> None:
+    """Where an ENI is left alone its rule has another priority."""
+    key = {
+        "interfaces": {"pods": {"device_number": 1, "manage": False}},
+        "policy": [{"to": NAMED, "via": "ens5"}],
+    }
+    plan = plan_for(key, instance(eni(0), eni(1)))
+    found = explain(plan, ip_address(NAMED))
+    assert 32765 == found.steps[-1].priority
+    assert f"the policy sends {NAMED}/32 via ens5" in found.why
+
+
 def test_every_rule_that_was_looked_at_is_told() -> None:
     """In order, with why it did not decide."""
     steps = explain(plan_for(), ip_address("10.224.184.9")).steps

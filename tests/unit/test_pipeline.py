@@ -13,7 +13,7 @@ import pytest
 
 from cc_multihome import history, pipeline, seen, state
 from cc_multihome.apply import lock
-from cc_multihome.apply.host import Applied
+from cc_multihome.apply.host import Applied, Changes
 from cc_multihome.apply.lock import holder
 from cc_multihome.apply.verify import LevelResult
 from cc_multihome.decide import Decision
@@ -70,6 +70,7 @@ class World:
         patch.setattr(pipeline, "decide", self.decide)
         patch.setattr(pipeline, "apply_plan", self.apply_plan)
         patch.setattr(pipeline, "restore", self.restore)
+        patch.setattr(pipeline, "find_restore", self.find_restore)
         patch.setattr(pipeline, "undo_journal", self.undo_journal)
         patch.setattr(history, "read_kernel", self.read_kernel)
 
@@ -111,6 +112,11 @@ class World:
     def restore(self) -> None:
         """Take everything back."""
         self.done.append("restore")
+
+    def find_restore(self) -> Changes:
+        """Say what that would change: a name, once something was applied."""
+        is_ours = self.done[-1:] == ["apply"]
+        return Changes((), {"private": "ens5"} if is_ours else {}, False)
 
     def undo_journal(self) -> bool:
         """Undo what a run that was killed has left."""
@@ -401,8 +407,10 @@ def test_false_takes_back_what_was_done(world: World) -> None:
     """The resolver too, which outlives a reboot."""
     configure({})
     world.fingerprint = None
-    assert configure(False).outcome == "off"
-    assert world.done == ["apply", "restore"]
+    first, second = configure(False), configure(False)
+    assert ("off", True) == (first.outcome, first.changed)
+    assert ("off", False) == (second.outcome, second.changed)
+    assert world.done == ["apply", "restore", "restore"]
     assert state.load(state.KEPT) is None
     assert state.active() is None
 

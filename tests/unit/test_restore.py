@@ -38,7 +38,13 @@ def test_restore_takes_every_trace_away(
     before = host.state()
     host.apply()
     knows_its_links(host, monkeypatch)
+    told = restore.find_restore()
+    assert {"private": "ens5", "public": "ens6"} == told.names
+    assert told.files
+    assert {None} == {file.text for file in told.files}
+    assert told.resolver
     restore.restore()
+    assert restore.find_restore().is_empty()
     assert host.state() == before
     assert host.kernel == observed_of(NOBODYS)
     for name in host.links:
