@@ -17,7 +17,6 @@ DEFAULT_TABLE = 253
 MAIN_TABLE = 254
 LOCAL_TABLE = 255
 KERNEL_TABLES = frozenset({0, DEFAULT_TABLE, MAIN_TABLE, LOCAL_TABLE})
-MAX_TABLE = 4294967295
 
 POLICY_TABLE = 30999
 # An ENI without a configured table has this + 100 * network_card +

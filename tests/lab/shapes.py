@@ -122,7 +122,7 @@ COLLECTOR = Intent(
         domain="eu-west-1.compute.internal",
         instance_id="i-0c00000000000cafe",
     ),
-    tables={"edge": 100, "mgmt": 4000, "flows": 77},
+    tables={"edge": 100, "mgmt": 2147483647, "flows": 77},
     default="edge",
     policy={"192.0.2.200": "flows", "203.0.113.5": "mgmt"},
     unnamed="203.0.113.77",
