@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +17,14 @@ from cc_multihome.discover.leases import leases_of
 from cc_multihome.errors import CommandError, MultihomeError, RefusedError
 from cc_multihome.model import Instance, Observed
 from cc_multihome.plan.as_dict import plan_as_dict
-from cc_multihome.record import now
+from cc_multihome.record import now, read_time
 
 LOG = logging.getLogger(__name__)
+
+# After so many seconds what worked once is tried again: the host may have
+# lost a rule, and a repair may have failed for what has passed since (a
+# gateway that was silent, a process that was killed).
+RETRY_S = 3600.0
 
 
 def keep(decision: Decision) -> None:
@@ -97,18 +103,36 @@ def look_at_kernel() -> Observed | None:
 
 
 def refuse_failed(decision: Decision) -> None:
-    """Do not try again what was taken back before.
+    """Do not try again what was taken back before, or not soon.
 
     Raises:
         RefusedError: it is the same plan; says what became of it.
     """
     failed = state.load(state.FAILED) or {}
     if failed.get("input") == decision.fingerprint:
+        if _is_proved(decision) and _age_s(failed) > RETRY_S:
+            LOG.warning("this plan worked before: it is tried again")
+            return
         raise RefusedError(
             "this plan was taken back before and is not tried again until"
             " something of it changes, at the next boot, or by `multihome"
             f" apply`. It failed at {failed['time']}: {failed['error']}"
         )
+
+
+def _is_proved(decision: Decision) -> bool:
+    """Was it in force, so that a repair is what failed?"""
+    kept = state.load(state.KEPT)
+    fingerprint = kept.get("fingerprint") if isinstance(kept, dict) else None
+    return bool(fingerprint == decision.fingerprint)
+
+
+def _age_s(failed: Mapping[str, Any]) -> float:
+    """Say how long ago it failed, by a clock that may have been set."""
+    try:
+        return time.time() - read_time(failed["time"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
 
 
 def _save_failed(

@@ -14,6 +14,8 @@ from cc_multihome.decide import Decision
 from cc_multihome.errors import MultihomeError
 from cc_multihome.plan.as_dict import plan_as_dict
 
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -67,7 +69,17 @@ class Run:
 
 def now() -> str:
     """Return the time, UTC, as docs/cli.md has it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(timezone.utc).strftime(TIME_FORMAT)
+
+
+def read_time(text: str) -> float:
+    """Return what `now` wrote in seconds since 1970.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    read = datetime.strptime(text, TIME_FORMAT)
+    return read.replace(tzinfo=timezone.utc).timestamp()
 
 
 def _describe(error: BaseException) -> str:

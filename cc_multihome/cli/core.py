@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from socket import if_indextoname
 from typing import Any
 
-from cc_multihome import pipeline, state
+from cc_multihome import history, pipeline, state
 from cc_multihome.apply import host, restore
 from cc_multihome.apply.diff import mismatches
 from cc_multihome.apply.lock import holder
@@ -70,7 +70,9 @@ def read_key() -> object:
 
 def decided(raw: object) -> Decision | None:
     """Decide as a run by a person would; changes nothing."""
-    return decide(raw, runtime=True, drop_ins=DROP_INS)
+    return decide(
+        raw, runtime=True, before=history.read_kept(), drop_ins=DROP_INS
+    )
 
 
 def apply(*, trigger: str, prove: bool) -> pipeline.Result:

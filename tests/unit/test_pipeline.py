@@ -217,6 +217,44 @@ def test_a_failed_plan_is_not_tried_again_by_itself(
     assert status()["outcome"] == "refused"
 
 
+def test_a_repair_that_failed_is_tried_again_in_an_hour(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan worked before: what the host has lost is not lost for good."""
+    configure({}, trigger="boot")
+    world.error = VerifyError("gateway: no answer")
+    with pytest.raises(VerifyError):
+        configure({}, trigger="refresh")
+    world.error = None
+    began = time.time()
+    for after in (0, history.RETRY_S - 5, -history.RETRY_S * 2):
+        monkeypatch.setattr(time, "time", lambda after=after: began + after)
+        with pytest.raises(RefusedError, match="no answer"):
+            configure({}, trigger="refresh")
+    monkeypatch.setattr(time, "time", lambda: began + history.RETRY_S + 5)
+    assert configure({}, trigger="refresh").outcome == "applied"
+    assert status()["failed"] is None
+
+
+def test_a_plan_that_never_worked_or_was_given_up_is_not_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is."""
+    later = time.time() + 100 * history.RETRY_S
+    configure({}, trigger="boot")
+    world.fingerprint, world.error = "two", VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({}, trigger="refresh")
+    world.error = None
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(RefusedError):
+        configure({}, trigger="refresh")
+    configure({}, trigger="person")
+    roll_back()
+    with pytest.raises(RefusedError, match="by a person"):
+        configure({}, trigger="refresh")
+
+
 @pytest.mark.parametrize("trigger", ["person", "boot"])
 def test_a_person_or_a_boot_tries_it_again(world: World, trigger: str) -> None:
     """And a success clears the record."""
