@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from cc_multihome.discover.imds_bounded import BoundedSocket
 from cc_multihome.errors import CommandError
 from cc_multihome.model import LEARNED, Address, Plan, PlannedInterface
 from cc_multihome.numbers import MAIN_TABLE
@@ -217,6 +218,12 @@ def ask_imds(family: int, source: str | None, timeout: float) -> bool:
             source_address=(source, 0) if source else None,
         )
         with suppress(OSError, HTTPException):
+            connection.connect()
+            # One byte now and then would keep each read within its time.
+            connection.sock = BoundedSocket.of(
+                connection.sock,
+                lambda: max(0.0, deadline - time.monotonic()),
+            )
             connection.request(
                 "PUT",
                 "/latest/api/token",

@@ -61,7 +61,7 @@ class Backoff:
         return True
 
 
-class _BoundedSocket(socket.socket):
+class BoundedSocket(socket.socket):
     """A socket that reads until a moment, not for a time each read.
 
     A server that sends a byte now and then keeps every single read within
@@ -69,6 +69,15 @@ class _BoundedSocket(socket.socket):
     """
 
     remaining: Callable[[], float]
+
+    @classmethod
+    def of(
+        cls, sock: socket.socket, remaining: Callable[[], float]
+    ) -> BoundedSocket:
+        """Take over a socket that is connected."""
+        made = cls(fileno=sock.detach())
+        made.remaining = remaining
+        return made
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         left_s = self.remaining()
@@ -84,9 +93,7 @@ def bounded_session(remaining: Callable[[], float]) -> requests.Session:
     class Connection(HTTPConnection):
         def connect(self) -> None:
             super().connect()  # type: ignore[no-untyped-call]  # 1.26's stubs
-            bounded = _BoundedSocket(fileno=self.sock.detach())
-            bounded.remaining = remaining
-            self.sock = bounded
+            self.sock = BoundedSocket.of(self.sock, remaining)
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Connection

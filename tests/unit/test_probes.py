@@ -7,8 +7,9 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from ipaddress import ip_address
 from typing import Any
@@ -273,6 +274,34 @@ def test_metadata_answers_or_not(
         monkeypatch.setitem(probes.IMDS, 4, HERE)
         monkeypatch.setattr(probes, "HTTPConnection", connection_to(port))
         assert ask_imds(4, None, PATIENCE_S[expected]) is expected
+
+
+@pytest.mark.touches("network")
+def test_an_answer_that_drips_takes_no_longer_than_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first probes come before the timer that ends a run that hangs."""
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        with suppress(OSError):
+            client, _ = listener.accept()
+            with client:
+                while not ended.wait(0.02):
+                    client.send(b"H")
+
+    with socket.create_server((HERE, 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        port = listener.getsockname()[1]
+        monkeypatch.setitem(probes.IMDS, 4, HERE)
+        monkeypatch.setattr(probes, "HTTPConnection", connection_to(port))
+        started = time.monotonic()
+        assert not ask_imds(4, None, 0.3)
+        took = time.monotonic() - started
+        ended.set()
+        thread.join()
+    assert took < 10
 
 
 def connection_to(port: int) -> type[HTTPConnection]:
