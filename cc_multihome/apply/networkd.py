@@ -20,6 +20,7 @@ from socket import if_nametoindex
 from cc_multihome.apply.checkpoint import Checkpoint, Undo
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.discover.networkd import read_link_state
+from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError
 from cc_multihome.files import keeping_unchanged
 from cc_multihome.run import run
@@ -146,8 +147,7 @@ def _reload_command() -> list[str]:
 
 def _restarts() -> bool:
     """Does it take a restart where there is no D-Bus?"""
-    shown = run(["systemctl", "show", "--property=Type", NETWORKD])
-    return shown.strip() != "Type=notify-reload"
+    return read_unit(NETWORKD, "Type").get("Type") != "notify-reload"
 
 
 def _wait_until_settled(names: Iterable[str], reloaded: float) -> None:

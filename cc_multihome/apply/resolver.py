@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
+from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError
 from cc_multihome.files import (
     File,
@@ -131,9 +132,13 @@ def restore_resolver() -> None:
 
 def resolved_units() -> tuple[Unit, ...]:
     """Return the units of systemd-resolved that this host has."""
-    units = []
+    units, asked = [], ("LoadState", "ActiveState", "UnitFileState")
     for name in RESOLVED_UNITS:
-        shown = _show(name)
+        try:
+            shown = read_unit(name, *asked)
+        except CommandError as err:
+            LOG.debug("no state of %s: %s", name, err)
+            continue
         if shown.get("LoadState") == "loaded":
             units.append(
                 Unit(
@@ -143,18 +148,6 @@ def resolved_units() -> tuple[Unit, ...]:
                 )
             )
     return tuple(units)
-
-
-def _show(name: str) -> dict[str, str]:
-    keys = "LoadState,ActiveState,UnitFileState"
-    try:
-        text = run(["systemctl", "show", f"--property={keys}", name])
-    except CommandError as err:
-        LOG.debug("no state of %s: %s", name, err)
-        return {}
-    return dict(
-        line.split("=", 1) for line in text.splitlines() if "=" in line
-    )
 
 
 def _wanted(resolver: Resolver) -> File:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cc_multihome.apply.checkpoint import Checkpoint, Undo
+from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
 from cc_multihome.render import SERVICE_DROP_IN
@@ -70,21 +71,13 @@ def take_up_units(units: Iterable[str]) -> None:
     """
     run(["systemctl", "daemon-reload"])
     for unit in units:
-        state = _state_of(unit)
+        try:
+            state = read_unit(unit, "LoadState", "SubState")
+        except CommandError as err:
+            LOG.warning("no state of %s: %s", unit, err)
+            continue
         if state.get("LoadState") == "not-found":
             LOG.info("%s does not exist (yet): nothing to start", unit)
         elif state.get("SubState") == "running":
             run(["systemctl", "try-restart", "--no-block", unit])
             LOG.info("%s starts again, to make its sockets anew", unit)
-
-
-def _state_of(unit: str) -> dict[str, str]:
-    keys = "LoadState,SubState"
-    try:
-        text = run(["systemctl", "show", f"--property={keys}", unit])
-    except CommandError as err:
-        LOG.warning("no state of %s: %s", unit, err)
-        return {}
-    return dict(
-        line.split("=", 1) for line in text.splitlines() if "=" in line
-    )

@@ -281,8 +281,7 @@ def _strangers(error: jsonschema.ValidationError) -> list[str]:
 
 
 def _meant(error: jsonschema.ValidationError) -> set[str | None]:
-    known = _properties(error)
-    return {closest(key, known) for key in _strangers(error)}
+    return {closest(key, _properties(error)) for key in _strangers(error)}
 
 
 def _takes_text(schema: Mapping[str, Any]) -> bool:

@@ -256,8 +256,7 @@ def _of_addresses(item: PlannedInterface) -> Iterator[Entry]:
     """Give what the kernel adds for each address: fib_add_ifaddr()."""
     for each in item.addresses:
         net, hop = each.network, (Hop(item.name, None),)
-        own = ip_network(each.ip)
-        yield Entry(own, LOCAL_TABLE, LOCAL, hop, owner=KERNEL)
+        yield Entry(ip_network(each.ip), LOCAL_TABLE, LOCAL, hop, owner=KERNEL)
         if each.version == 4 and net.prefixlen < 31:
             last = ip_network(net.broadcast_address)
             yield Entry(

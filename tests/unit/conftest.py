@@ -20,6 +20,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.unit.imds_stub import Stub
+
 # A loaded machine is no failure; nothing here asserts a time.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
@@ -119,3 +121,11 @@ def _no_host(
     GUARD.allowed = allowed
     yield
     GUARD.allowed = None
+
+
+@pytest.fixture(name="stub")
+def fixture_stub() -> Iterator[Stub]:
+    """Serve two ENIs with IPv4, in place of the metadata service."""
+    stub = Stub()
+    yield stub
+    stub.close()

@@ -30,6 +30,7 @@ from cc_multihome.apply import (
 from cc_multihome.apply import host as apply
 from cc_multihome.apply.probes import Probe
 from cc_multihome.apply.verify import wait_until_converged
+from cc_multihome.discover import systemd
 from cc_multihome.discover.foreign import Foreign
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
@@ -101,7 +102,7 @@ class FakeHost:
         patch.setattr(foreign, "add_foreign", self.foreign.add)
         for module in (
             *(apply, group, networkd, nftables, rename, resolver),
-            services,
+            *(services, systemd),
         ):
             patch.setattr(module, "run", self.run)
         patch.setattr(former, "if_nametoindex", self.index)

@@ -15,6 +15,7 @@ TREE = "/latest/meta-data/"
 MACS = "network/interfaces/macs/"
 PRIMARY = "0a:00:00:00:00:01"
 SECONDARY = "0a:00:00:00:00:02"
+THIRD = "0a:00:00:00:00:03"
 
 # Answers a request itself and returns True, or returns False to have it
 # answered as usual.

@@ -4,24 +4,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
 from cc_multihome.model import Eni
 from tests.unit.imds_read import IPV6, RECORD, places, read
-from tests.unit.imds_stub import PRIMARY, SECONDARY, Stub, eni_keys, first
-
-THIRD = "0a:00:00:00:00:03"
-
-
-@pytest.fixture(name="stub")
-def fixture_stub() -> Iterator[Stub]:
-    """Serve two ENIs with IPv4."""
-    stub = Stub()
-    yield stub
-    stub.close()
+from tests.unit.imds_stub import (
+    PRIMARY,
+    SECONDARY,
+    THIRD,
+    Stub,
+    eni_keys,
+    first,
+)
 
 
 def test_every_needed_key_of_an_eni_arrives_as_a_value(stub: Stub) -> None:

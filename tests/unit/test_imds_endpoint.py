@@ -3,22 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from cc_multihome.errors import ImdsError
 from tests.unit import imds_stub
 from tests.unit.imds_read import PUT, read, refused_url
 from tests.unit.imds_stub import Stub, answer
-
-
-@pytest.fixture(name="stub")
-def fixture_stub() -> Iterator[Stub]:
-    """Serve two ENIs with IPv4."""
-    stub = Stub()
-    yield stub
-    stub.close()
 
 
 def test_connection_refused_names_the_endpoint_and_the_remedy() -> None:

@@ -3,22 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from cc_multihome.errors import ImdsError
 from tests.unit.imds_read import LISTING, read
 from tests.unit.imds_stub import MACS, PRIMARY, SECONDARY, Stub, answer
-
-
-@pytest.fixture(name="stub")
-def fixture_stub() -> Iterator[Stub]:
-    """Serve two ENIs with IPv4."""
-    stub = Stub()
-    yield stub
-    stub.close()
-
 
 HTML = "<html><body>Sign in</body></html>"
 GARBAGE = [

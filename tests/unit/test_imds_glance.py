@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from cc_multihome.discover.imds_tree import instance_from_tree, tree_of
@@ -15,20 +13,11 @@ from tests.unit.imds_stub import (
     MACS,
     PRIMARY,
     SECONDARY,
+    THIRD,
     Stub,
     answer,
     eni_keys,
 )
-
-THIRD = "0a:00:00:00:00:03"
-
-
-@pytest.fixture(name="stub")
-def fixture_stub() -> Iterator[Stub]:
-    """Serve two ENIs with IPv4."""
-    stub = Stub()
-    yield stub
-    stub.close()
 
 
 def with_enis(stub: Stub, count: int, **changes: str) -> None:

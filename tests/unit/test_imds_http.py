@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -17,14 +16,6 @@ from tests.unit.imds_stub import MACS, PRIMARY, Fault, Stub, answer
 
 # Longer than any deadline in this file plus what a slow machine adds.
 BOUND_S = 1.5
-
-
-@pytest.fixture(name="stub")
-def fixture_stub() -> Iterator[Stub]:
-    """Serve two ENIs with IPv4."""
-    stub = Stub()
-    yield stub
-    stub.close()
 
 
 def test_a_read_of_two_enis_takes_22_requests_on_one_connection(

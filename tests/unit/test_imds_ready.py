@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from cc_multihome.discover.imds import read_instance
@@ -21,22 +19,12 @@ from tests.unit.imds_stub import (
     MACS,
     PRIMARY,
     SECONDARY,
+    THIRD,
     Stub,
     answer,
     eni_keys,
     first,
 )
-
-THIRD = "0a:00:00:00:00:03"
-
-
-@pytest.fixture(name="stub")
-def fixture_stub() -> Iterator[Stub]:
-    """Serve two ENIs with IPv4."""
-    stub = Stub()
-    yield stub
-    stub.close()
-
 
 NOT_READY = [
     pytest.param(

@@ -12,6 +12,7 @@ from cc_multihome.apply import networkd
 from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.apply.networkd import reload_networkd, take_up
 from cc_multihome.discover import networkd as states
+from cc_multihome.discover import systemd
 
 GENERATE = "netplan generate"
 RENAME = "rename {'ens5': 'private'}"
@@ -35,6 +36,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(networkd, "NETWORKD_FILES", tmp_path / "network")
     monkeypatch.setattr(networkd, "RUN_MULTIHOME", tmp_path / "run")
     monkeypatch.setattr(networkd, "run", run)
+    monkeypatch.setattr(systemd, "run", run)
     monkeypatch.setattr(networkd, "rename_links", rename_links)
     (tmp_path / "type").write_text("notify")
     return made

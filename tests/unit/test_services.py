@@ -16,7 +16,7 @@ from cc_multihome import bpf, pin
 from cc_multihome.apply import services
 from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.cli.main import main
-from cc_multihome.discover import pinning
+from cc_multihome.discover import pinning, systemd
 from cc_multihome.errors import ApplyError, ConfigError
 from cc_multihome.explain.lookup import explain
 from cc_multihome.explain.question import Sender
@@ -185,6 +185,7 @@ def systemctl(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     ):
         fake.outputs[f"{show} {unit}.service"] = state
     monkeypatch.setattr(services, "run", fake)
+    monkeypatch.setattr(systemd, "run", fake)
     return fake
 
 
