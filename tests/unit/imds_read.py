@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.model import Instance
@@ -23,11 +24,26 @@ IPV6 = {
 }
 
 
+@dataclass
+class Clock:
+    """A time that passes while somebody sleeps, and only then."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let it pass."""
+        self.now += seconds
+
+
 def read(
     *urls: str,
     deadline_s: float = 20.0,
     settle_s: float = 0.1,
     request_timeout_s: float = 10.0,
+    clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     seen: Instance | None = None,
 ) -> Instance:
@@ -40,6 +56,7 @@ def read(
         settle_s=settle_s,
         request_timeout_s=request_timeout_s,
         first_wait_s=0.01,
+        clock=clock,
         sleep=sleep,
     )
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import pytest
 
 from cc_multihome.model import Eni
-from tests.unit.imds_read import IPV6, RECORD, places, read
+from tests.unit.imds_read import IPV6, RECORD, Clock, places, read
 from tests.unit.imds_stub import (
     PRIMARY,
     SECONDARY,
@@ -149,7 +149,9 @@ def test_an_efa_only_interface_is_taken_after_a_while(
     caplog.set_level(logging.INFO)
     keys = eni_keys(1, local_ipv4s=None, subnet_ipv4_cidr_block=subnet)
     stub.put_eni(SECONDARY, keys)
-    instance = read(stub.url, settle_s=0.3)
+    clock = Clock()
+    instance = read(stub.url, settle_s=0.3, clock=clock, sleep=clock.sleep)
+    assert clock.now >= 0.3
     assert places(instance)[1] == (0, 1, SECONDARY)
     assert instance.enis[1].local_ipv4s == ()
     assert stub.count(RECORD) > 1
