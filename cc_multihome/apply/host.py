@@ -210,11 +210,15 @@ def _change(
     checkpoint: Checkpoint,
     foreign: frozenset[Foreign],
 ) -> None:
+    # Registered first, so they run last, when the old files are back.
+    ifnames = [it.ifname for it in plan.interfaces]
+    if foreign and (changes.files or changes.drifted):
+        checkpoint.add(PutForeignBack.of(ifnames, foreign))
+    if changes.drifted:
+        # So that it counts as begun: a repair that fails is not repeated
+        # every five minutes, nor told as if nothing had been done.
+        checkpoint.add(ReloadAgain())
     if changes.files:
-        # Registered first, so they run last, when the old files are back.
-        ifnames = [it.ifname for it in plan.interfaces]
-        if foreign:
-            checkpoint.add(PutForeignBack.of(ifnames, foreign))
         checkpoint.add(AwaitAddresses.of(plan))
         remember_groups(ifnames, checkpoint)
         checkpoint.add(ReloadAgain())

@@ -445,6 +445,24 @@ def test_what_the_kernel_lost_is_given_back(
     assert RELOAD not in host.calls
 
 
+def test_a_repair_that_fails_is_one_that_was_begun(host: FakeHost) -> None:
+    """Or the timer would configure the link anew every five minutes."""
+    host.apply()
+    host.plan = renamed(host.plan)
+    gone = host.plan.rules()[1]
+    host.kernel = replace(host.kernel, rules=host.kernel.rules - {gone})
+    host.failing = {"networkctl reconfigure private": 1}
+    begun: list[str] = []
+    with pytest.raises(ApplyError) as caught:
+        apply.apply_plan(
+            host.plan,
+            host.rendered(),
+            before_undo=lambda: begun.append("begun"),
+        )
+    assert not isinstance(caught.value, RefusedError)
+    assert begun == ["begun"]
+
+
 def test_without_interfaces_only_the_resolver_changes(
     host: FakeHost,
 ) -> None:
