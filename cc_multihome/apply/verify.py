@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from socket import if_nametoindex
 from typing import Any, Literal
 
-from cc_multihome.apply.diff import mismatches, source_text
+from cc_multihome.apply.diff import describe_rule, mismatches
 from cc_multihome.apply.probes import ask_all, probes_of
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.networkd import read_link_state
@@ -181,10 +181,7 @@ def _explain(
 ) -> str:
     wanted = "".join(f"\n  {line}" for line in missing)
     rules = sorted(observed.rules, key=lambda rule: rule.priority)
-    seen = ", ".join(
-        f"{rule.priority}: {source_text(rule)} lookup {rule.table}"
-        for rule in rules
-    )
+    seen = ", ".join(map(describe_rule, rules))
     addresses = ", ".join(
         sorted(f"{name} {address}" for name, address in observed.addresses)
     )

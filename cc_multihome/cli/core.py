@@ -7,13 +7,14 @@ The verbs call nothing else that reads the host or changes it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import if_indextoname
 from typing import Any
 
 from cc_multihome import history, pipeline, state
 from cc_multihome.apply import host, restore
 from cc_multihome.apply.diff import mismatches
+from cc_multihome.apply.drift import changed_resolver, changed_settings
 from cc_multihome.apply.lock import holder
 from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
 from cc_multihome.apply.verify import LevelResult, verify
@@ -33,6 +34,8 @@ from cc_multihome.files import File, read_text
 from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.plan.from_dict import plan_from_dict
 from cc_multihome.render.resolv_conf import resolv_conf
+
+_LOOKS = {"kernel": changed_settings, "services": changed_resolver}
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,18 @@ def take_away() -> pipeline.Result:
 
 def prove(plan: Plan, timeout: float) -> tuple[LevelResult, ...]:
     """Ask the host whether it does what the plan says."""
-    return verify(plan, timeout=timeout)
+    return tuple(
+        _with(result, changed(plan))
+        if result.state != "skipped" and (changed := _LOOKS.get(result.level))
+        else result
+        for result in verify(plan, timeout=timeout)
+    )
+
+
+def _with(result: LevelResult, lines: tuple[str, ...]) -> LevelResult:
+    if not lines:
+        return result
+    return replace(result, state="failed", details=(*result.details, *lines))
 
 
 def find_changes(plan: Plan, files: tuple[File, ...]) -> host.Changes:
@@ -159,8 +173,9 @@ def uid_of(name: str) -> int | None:
 
 
 def missing(plan: Plan) -> tuple[str, ...]:
-    """Say what the kernel lacks of the plan, a line each."""
-    return mismatches(plan, read_kernel()) if plan.interfaces else ()
+    """Say what the host lacks of the plan, a line each."""
+    kernel = mismatches(plan, read_kernel()) if plan.interfaces else ()
+    return (*kernel, *changed_settings(plan), *changed_resolver(plan))
 
 
 def read_status() -> dict[str, Any] | None:

@@ -89,10 +89,12 @@ def add_plan(verbs: Verbs) -> None:
 
 def run_plan(args: argparse.Namespace) -> int:
     """Do `multihome plan`."""
-    from cc_multihome.cli import core, source, style
+    from cc_multihome.cli import core, progress, source, style
 
-    decision = core.decided(source.key_of(args.config))
-    view = _look_back() if decision is None else _look(decision)
+    # The metadata service may keep a person waiting.
+    with progress.shown(quiet=False):
+        decision = core.decided(source.key_of(args.config))
+        view = _look_back() if decision is None else _look(decision)
     if args.json:
         print_json(_as_dict(view))
     else:

@@ -66,9 +66,11 @@ def sketch(args: argparse.Namespace) -> Sketch | None:
     """
     if args.metadata:
         return offline(key_of(args.config), read_metadata(args.metadata))
-    from cc_multihome.cli import core
+    from cc_multihome.cli import core, progress
 
-    decision = core.decided(key_of(args.config))
+    # The metadata service may keep a person waiting.
+    with progress.shown(quiet=False):
+        decision = core.decided(key_of(args.config))
     if decision is None:
         return None
     return Sketch(decision.plan, decision.files, decision.instance)

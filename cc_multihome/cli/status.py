@@ -33,7 +33,7 @@ _STATUS = {
 _MEANS = {
     "healthy": "the host is what was planned",
     "failed": "the last run failed",
-    "differs": "the kernel does not hold the plan",
+    "differs": "the host is not what was planned",
     "unknown": "what is planned cannot be told",
     "inactive": "nothing is in force in this boot",
     "never": "it has never run on this host",
@@ -59,7 +59,7 @@ class View:
         last: the record of the last run, or None before the first.
         in_force_by: `boot`, `kept`, or None.
         plan: the one in force.
-        missing: what the kernel lacks of it, a line each.
+        missing: what the host lacks of it, a line each.
         why_no_plan: where it cannot be told.
         running: the process that applies something right now.
     """
@@ -91,8 +91,8 @@ def add_status(verbs: Verbs) -> None:
         run_status,
         summary="show what was planned and what is",
         description="Show the last run, the plan that is in force, and what"
-        " the kernel lacks of it. Exit status 1 when the last run failed or"
-        " the kernel does not hold the plan, 3 when nothing is in force.",
+        " the host lacks of it. Exit status 1 when the last run failed or the"
+        " host lacks something, 3 when nothing is in force.",
     )
     add_json(parser)
 
@@ -151,7 +151,7 @@ def _text(view: View, style: Style) -> str:
     if view.plan is not None and view.plan.interfaces:
         parts += ["", _interfaces(view.plan, view.missing, style)]
     if view.missing:
-        parts += ["", style.paint("The kernel lacks:", "bold")]
+        parts += ["", style.paint("The host lacks:", "bold")]
         parts += [f"  {line}" for line in view.missing]
     parts += _trouble(view, style)
     return "\n".join(parts)

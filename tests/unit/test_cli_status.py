@@ -68,7 +68,7 @@ def test_a_kernel_that_lost_something_exits_1(
     host.kernel = replace(host.kernel, rules=rules)
     assert main(["status"]) == 1
     said = capsys.readouterr().out
-    assert "multihome: differs (the kernel does not hold the plan)" in said
+    assert "multihome: differs (the host is not what was planned)" in said
     assert "rule 31101: from 10.224.186.43 lookup 20 is missing" in said
     public, private = (
         next(line for line in said.splitlines() if line.startswith(name))

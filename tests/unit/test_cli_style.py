@@ -15,6 +15,7 @@ from cc_multihome.cli import core, progress
 from cc_multihome.cli.main import main
 from cc_multihome.cli.progress import Progress, shown
 from cc_multihome.cli.style import Style, style_of
+from cc_multihome.decide import Decision
 from cc_multihome.pipeline import Result
 from tests.unit.cli_host import make
 
@@ -184,6 +185,28 @@ def test_a_slow_apply_shows_its_steps_at_a_terminal(
         said[name] = stream.getvalue()
     assert "wrote the overlay" in said["person"]
     assert (said["pipe"], said["quiet"]) == ("", "")
+
+
+@pytest.mark.parametrize("verb", [["plan"], ["render"], ["diagram"]])
+def test_a_slow_answer_of_the_metadata_service_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: list[str]
+) -> None:
+    """At a terminal; nobody is to think that nothing happens."""
+    host = make(monkeypatch, tmp_path)
+    config = tmp_path / "user-data.yaml"
+    config.write_text("multihome: {}\n")
+
+    def slow(raw: object) -> Decision | None:
+        LOG.info("IMDS: no answer yet")
+        time.sleep(0.3)
+        return host.decided(raw)
+
+    monkeypatch.setattr(core, "decided", slow)
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.1)
+    said = Terminal()
+    monkeypatch.setattr(sys, "stderr", said)
+    assert main([*verb, "--config", str(config)]) == 0
+    assert "IMDS: no answer yet" in said.getvalue()
 
 
 def test_the_log_is_as_before_afterwards() -> None:
