@@ -23,6 +23,7 @@ from cc_multihome.discover.netplan_files import (
     read_netplan_files,
     read_own_overlay,
 )
+from cc_multihome.discover.netplan_rules import rules_of_netplan
 from cc_multihome.discover.pinning import read_lacks
 from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
@@ -32,6 +33,7 @@ from cc_multihome.plan.bind import bind_or_raise, without_detached
 from cc_multihome.plan.build import build_plan
 from cc_multihome.plan.honor import with_main_routes
 from cc_multihome.plan.ipv6 import without_ipv6
+from cc_multihome.plan.left_alone import with_left_alone
 from cc_multihome.render import render
 from cc_multihome.run import run
 
@@ -144,6 +146,7 @@ def _decide(
     )
     if config.honor_main_routes:
         plan = with_main_routes(plan, read_main_routes())
+    plan = with_left_alone(plan, usable.enis, rules_of_netplan(files))
     _log_plan(plan)
     rendered = render(plan, files)
     return Decision(

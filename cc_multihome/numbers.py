@@ -26,6 +26,10 @@ CARD_STRIDE = 100
 
 PRIORITY_MAIN_SPECIFIC = 31000
 PRIORITY_FROM = 31100
+# What comes from an ENI that is left alone goes as its owner says (its rules
+# in netplan's files, then main), whoever is pinned or what the policy says.
+PRIORITY_LEFT_ALONE = 32590
+PRIORITY_LEFT_ALONE_MAIN = 32591
 # After an ENI's own addresses: a socket that is bound to one stays with it.
 # Before the policy: who is pinned to an ENI is, wherever the packet goes.
 PRIORITY_MARK = 32600
@@ -36,7 +40,7 @@ PRIORITY_POLICY = 32700
 # The policy comes after them, or it took what is bound to that ENI's address.
 # wg-quick, which has 32764 and 32765 too, then comes first.
 PRIORITY_POLICY_LAST = 32765
-# 1,500 priorities between PRIORITY_FROM and those of pins: 46 network cards
+# 1,490 priorities between PRIORITY_FROM and the next ones: 46 network cards
 # of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
 DEVICES_PER_CARD = 32
 MOST_CARDS = 46

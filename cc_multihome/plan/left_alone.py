@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let what comes from an ENI that is left alone go as its owner says: pure.
+
+cloud-init gives its rules no priority, and networkd takes the highest that
+is free, from 32765 down: behind the rules on users and marks. So these would
+take a pinned user's socket that is bound to such an ENI's address, and the
+answers of a pinned service there, to another ENI, whose source check drops
+them. Nor has the ENI always rules: cloud-init makes none for the primary,
+whose traffic goes by main, behind the policy.
+
+The owner's rules are repeated before those on users and marks, with main
+behind them, which is all that the owner relies on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from cc_multihome.discover.netplan_rules import SourceRule
+from cc_multihome.model import Eni, Plan, RoutingPolicyRule
+from cc_multihome.numbers import (
+    MAIN_TABLE,
+    PRIORITY_LEFT_ALONE,
+    PRIORITY_LEFT_ALONE_MAIN,
+    PRIORITY_POLICY_LAST,
+)
+from cc_multihome.plan.choose import has_address
+from cc_multihome.plan.sources import source_rules
+
+
+def with_left_alone(
+    plan: Plan,
+    enis: Sequence[Eni],
+    owners: Mapping[str, tuple[SourceRule, ...]],
+) -> Plan:
+    """Add the rules, where something of the plan's would come first.
+
+    They are the first interface's, as all that belongs to no ENI.
+
+    Args:
+        enis: all of the instance, also those that are left alone.
+        owners: the rules that others have for each ENI, by MAC.
+    """
+    if not plan.interfaces:
+        return plan
+    managed = {item.mac for item in plan.interfaces}
+    rules = tuple(
+        rule
+        for eni in enis
+        if eni.mac not in managed and has_address(eni)
+        for rule in _rules(plan, eni, enis, owners.get(eni.mac, ()))
+    )
+    first, *others = plan.interfaces
+    first = replace(first, rules=(*first.rules, *rules))
+    return replace(plan, interfaces=(first, *others))
+
+
+def _rules(
+    plan: Plan,
+    eni: Eni,
+    enis: Sequence[Eni],
+    owners: tuple[SourceRule, ...],
+) -> Iterator[RoutingPolicyRule]:
+    """Make the rules of one ENI, of the families that need them.
+
+    The policy has its place behind rules without a priority as it is.
+    """
+    versions = _pinned(plan)
+    if not owners:
+        versions |= _routed(plan)
+    for owner in owners:
+        if owner.src.version in versions and _comes_late(owner):
+            priority = PRIORITY_LEFT_ALONE
+            yield RoutingPolicyRule(priority, owner.table, owner.src)
+    for rule in source_rules(eni, enis, MAIN_TABLE):
+        if rule.src.version in versions:
+            yield replace(rule, priority=PRIORITY_LEFT_ALONE_MAIN)
+
+
+def _comes_late(owner: SourceRule) -> bool:
+    """Is its place behind the pins, and before main?"""
+    priority = owner.priority
+    return (
+        priority is None
+        or PRIORITY_LEFT_ALONE < priority <= PRIORITY_POLICY_LAST
+    )
+
+
+def _pinned(plan: Plan) -> set[int]:
+    return {
+        rule.src.version
+        for rule in plan.rules()
+        if rule.uid is not None or rule.fwmark is not None
+    }
+
+
+def _routed(plan: Plan) -> set[int]:
+    return {
+        rule.src.version
+        for rule in plan.rules()
+        if rule.table == plan.policy_table
+    }

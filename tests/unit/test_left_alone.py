@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What comes from an ENI that is left alone goes as its owner says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from cc_multihome.discover.netplan_rules import SourceRule, rules_of_netplan
+from cc_multihome.model import Eni, Plan
+from cc_multihome.plan.left_alone import with_left_alone
+from cc_multihome.render import render
+from tests.unit.builders import (
+    eni,
+    instance,
+    netplan_file,
+    network,
+    plan_for,
+    rule,
+    texts,
+    with_ipv6,
+)
+
+THEIRS = eni(1)
+OWNERS = {THEIRS.mac: (SourceRule(network("10.0.1.10"), 101, None),)}
+ALONE = {"interfaces": {"theirs": {"device_number": 1, "manage": False}}}
+USERS = {"users": {"proxy": "ens5"}}
+POLICY = {"policy": [{"to": "192.0.2.1", "via": "ens5"}]}
+COPY, MAIN = 32590, 32591
+
+
+def plan(
+    more: Mapping[str, Any],
+    theirs: Eni = THEIRS,
+    owners: Mapping[str, tuple[SourceRule, ...]] = OWNERS,
+) -> Plan:
+    """Plan for two ENIs, the second one left alone."""
+    host = instance(eni(0), theirs)
+    made = plan_for({**ALONE, **more}, host, uids={"proxy": 13})
+    return with_left_alone(made, host.enis, owners)
+
+
+def added(made: Plan) -> list[Any]:
+    """Return the rules in question, in order."""
+    return [it for it in made.rules() if it.priority in (COPY, MAIN)]
+
+
+def test_the_owners_rule_and_main_come_before_the_pins() -> None:
+    """So that a pinned user's bound socket is not led astray."""
+    made = plan({**USERS, **POLICY})
+    assert added(made) == [
+        rule(COPY, 101, "10.0.1.10"),
+        rule(MAIN, 254, "10.0.1.10"),
+    ]
+    assert [it.priority for it in made.rules()][-4:] == [
+        COPY,
+        MAIN,
+        32610,
+        32765,
+    ]
+
+
+def test_containers_have_marks_and_so_the_same() -> None:
+    """As services have."""
+    assert len(added(plan({"containers": True}))) == 2
+
+
+@pytest.mark.parametrize("more", [{}, POLICY], ids=["bare", "policy"])
+def test_without_pins_the_owners_rules_serve_as_they_are(
+    more: dict[str, Any],
+) -> None:
+    """The policy comes behind them."""
+    assert added(plan(more)) == []
+
+
+def test_an_eni_without_rules_goes_by_main_before_the_policy() -> None:
+    """Such as the primary, for which cloud-init makes none."""
+    assert added(plan(POLICY, owners={})) == [rule(MAIN, 254, "10.0.1.10")]
+    assert added(plan({}, owners={})) == []
+
+
+def test_a_managed_eni_and_one_without_address_have_none() -> None:
+    """The rules on their addresses are others, or there is nothing."""
+    efa = eni(1, local_ipv4s=())
+    host = instance(eni(0), efa)
+    made = plan_for(USERS, host, uids={"proxy": 13})
+    assert with_left_alone(made, host.enis, OWNERS) == made
+
+
+@pytest.mark.parametrize(
+    ("priority", "expected"),
+    [
+        pytest.param(100, [MAIN], id="wins by itself"),
+        pytest.param(32700, [COPY, MAIN], id="behind the pins"),
+        pytest.param(32767, [MAIN], id="behind main"),
+    ],
+)
+def test_an_owners_rule_with_a_place_of_its_own(
+    priority: int, expected: list[int]
+) -> None:
+    """It is repeated where it would come too late."""
+    owners = {
+        THEIRS.mac: (SourceRule(network("10.0.1.10"), 101, priority),),
+    }
+    made = plan(USERS, owners=owners)
+    assert [it.priority for it in added(made)] == expected
+
+
+def test_ipv6_has_them_where_ipv6_is_pinned() -> None:
+    """A user's rule is there for the families of its ENI."""
+    theirs = with_ipv6(THEIRS)
+    six = SourceRule(network("2001:db8:0:11::5"), 101, None)
+    owners = {THEIRS.mac: (*OWNERS[THEIRS.mac], six)}
+    made = plan(USERS, theirs, owners)
+    assert {it.src.version for it in added(made)} == {4}
+    host = instance(with_ipv6(eni(0)), theirs)
+    key = {**ALONE, **USERS}
+    both = with_left_alone(
+        plan_for(key, host, uids={"proxy": 13}), host.enis, owners
+    )
+    assert [str(it.src) for it in added(both)] == [
+        "10.0.1.10/32",
+        "2001:db8:0:11::5/128",
+    ] * 2
+
+
+def test_many_addresses_have_few_rules() -> None:
+    """Those by main; an owner's are repeated as they are."""
+    theirs = eni(1, *(f"10.0.1.{last}" for last in range(10, 30)))
+    (only,) = added(plan(USERS, theirs, {}))
+    assert (str(only.src), only.iif) == ("10.0.1.0/24", "lo")
+
+
+def test_the_overlay_says_them_at_a_managed_eni() -> None:
+    """Nothing is said of the other one itself."""
+    made = texts(render(plan(USERS), ()))
+    overlay = made["run/netplan/55-multihome.yaml"] or ""
+    assert "table: 101\n        priority: 32590" in overlay
+    assert THEIRS.mac not in overlay
+    assert "ens6" not in overlay
+
+
+def test_rules_are_read_of_every_file_of_netplans() -> None:
+    """By MAC, or by the id that another file gives the MAC."""
+    match = {"match": {"macaddress": "0A:00:00:00:00:01"}}
+    first = {"from": "10.0.1.10", "table": 101}
+    files = (
+        netplan_file(
+            "50-cloud-init.yaml",
+            {"ens6": {**match, "routing-policy": [first]}, "ens5": {}},
+        ),
+        netplan_file(
+            "60-more.yaml",
+            {
+                "ens6": {
+                    "routing-policy": [
+                        {"from": "10.0.1.0/28", "table": 7, "priority": 9},
+                        {"from": "10.0.1.9", "to": "10.9.0.0/16", "table": 7},
+                        {"to": "10.9.0.0/16", "table": 7},
+                        {"from": "10.0.1.8", "table": 7, "mark": 1},
+                        {"from": "10.0.1.7"},
+                        {"from": "nonsense", "table": 7},
+                    ]
+                },
+                "ens5": {"routing-policy": None},
+            },
+        ),
+    )
+    assert rules_of_netplan(files) == {
+        THEIRS.mac: (
+            SourceRule(network("10.0.1.10"), 101, None),
+            SourceRule(network("10.0.1.0/28"), 7, 9),
+        )
+    }
