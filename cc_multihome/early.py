@@ -24,8 +24,10 @@ from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
 from cc_multihome.apply.host import find_changes, validate
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.networkd import generate
+from cc_multihome.apply.nftables import apply_table, find_table_change
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.apply.services import take_up_files
+from cc_multihome.apply.sysctl import apply_sysctls, find_sysctls
 from cc_multihome.decide import decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
@@ -98,6 +100,7 @@ def put_kept_back(run: Run) -> bool:
     if run.decision is None or not run.decision.plan.interfaces:
         return False
     _put_in_place(run.decision.plan, run.decision.files)
+    _put_into_kernel(run.decision.plan)
     state.set_active("kept")
     LOG.info("the kept plan is in place for %s", instance.instance_id)
     return True
@@ -135,6 +138,33 @@ def _put_in_place(plan: Plan, rendered: tuple[File, ...]) -> None:
         rename_links(
             {item.ifname: item.name for item in plan.interfaces}, checkpoint
         )
+
+
+def _put_into_kernel(plan: Plan) -> None:
+    """Give the kernel what networkd does not: nftables' table, settings.
+
+    Where it takes one of them not, the network comes up all the same, and
+    the timer's first run tries again and says so.
+    """
+    named = (replace(item, ifname=item.name) for item in plan.interfaces)
+    plan = replace(plan, interfaces=tuple(named))
+    for put in (_put_table, _put_sysctls):
+        try:
+            with Checkpoint() as checkpoint:
+                put(plan, checkpoint)
+        # Whatever it is: files and names are in place.
+        except Exception as err:
+            LOG.warning("the next run tries again: %s", err)
+
+
+def _put_table(plan: Plan, checkpoint: Checkpoint) -> None:
+    apply_table(find_table_change(plan), checkpoint)
+
+
+def _put_sysctls(plan: Plan, checkpoint: Checkpoint) -> None:
+    changes = find_sysctls(plan)
+    if changes:
+        apply_sysctls(changes, checkpoint)
 
 
 def _end(number: int, _frame: object) -> None:

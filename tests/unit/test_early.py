@@ -10,10 +10,12 @@ import pytest
 
 from cc_multihome import decide, early, state
 from cc_multihome.apply import host, lock, networkd, nftables, rename
+from cc_multihome.apply.sysctl import Sysctl
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.errors import CommandError, RefusedError
 from cc_multihome.files import HEADER
+from cc_multihome.model import Plan
 from tests.unit.builders import (
     PRIVATE_MAC,
     SEED_KEY,
@@ -25,6 +27,10 @@ from tests.unit.builders import (
 
 OVERLAY = "run/netplan/55-multihome.yaml"
 GENERATE = "netplan generate"
+RENAMES = [
+    "ip link set dev ens5 name private",
+    "ip link set dev ens6 name public",
+]
 
 
 class Boot:
@@ -59,22 +65,41 @@ class Boot:
         patch.setattr(host, "needs_resolver", lambda _: False)
         patch.setattr(host, "find_sysctls", lambda _: ())
         patch.setattr(nftables, "ROOT", root)
+        patch.setattr(nftables, "run", self.run)
+        patch.setattr(early, "find_sysctls", self.find_sysctls)
+        patch.setattr(early, "apply_sysctls", self.apply_sysctls)
         patch.setattr(decide, "run", self.run)
+        patch.setattr(decide, "read_lacks", lambda **_: {})
         patch.setattr(decide, "read_own_overlay", lambda: ())
         patch.setattr(decide, "read_netplan_files", lambda: (seed,))
         for module in (early, decide):
             patch.setattr(module, "read_links", self.read_links)
+        self.set_of: list[str] = []
+        self.keep()
+
+    def keep(self, **more: object) -> None:
+        """Keep the seed's key, and more."""
         state.save(
             state.KEPT,
             {
                 "fingerprint": "one",
-                "key": SEED_KEY,
+                "key": {**SEED_KEY, **more},
                 "metadata": tree_of(instance()),
                 "leases": {
                     PRIVATE_MAC: {"mtu": 8999, "nameservers": [], "search": []}
                 },
             },
         )
+
+    def find_sysctls(self, plan: Plan) -> tuple[Sysctl, ...]:
+        """Find something to set for each link."""
+        assert all(call in self.run.calls for call in RENAMES)
+        self.set_of = [item.ifname for item in plan.interfaces]
+        return (Sysctl((7, "rp_filter"), 2, 1),)
+
+    def apply_sysctls(self, *_: object) -> None:
+        """Set it."""
+        self.run.calls.append("sysctls")
 
     def read_links(self, _: object) -> HostLinks:
         """Read the devices."""
@@ -117,10 +142,31 @@ def test_names_are_given_before_networkd_starts(boot: Boot) -> None:
     """Nobody else gives them in such a boot."""
     early.main()
     renames = [call for call in boot.run.calls if call.startswith("ip link")]
-    assert renames == [
-        "ip link set dev ens5 name private",
-        "ip link set dev ens6 name public",
-    ]
+    assert renames == RENAMES
+
+
+def test_table_and_settings_come_with_it(boot: Boot) -> None:
+    """Those of the links by their new names; no table where none is kept."""
+    early.main()
+    assert "nft -f -" not in boot.run.calls
+    boot.keep(containers=True)
+    early.main()
+    assert boot.run.calls[-2:] == ["nft -f -", "sysctls"]
+    assert boot.set_of == ["private", "public"]
+    assert (boot.root / nftables.IN_FORCE).exists()
+
+
+def test_a_kernel_without_nftables_has_its_network_all_the_same(
+    boot: Boot,
+) -> None:
+    """The timer's run says what is wrong."""
+    boot.keep(containers=True)
+    boot.run.outputs["nft"] = CommandError("no such module")
+    assert early.main() == 0
+    assert boot.overlay() is not None
+    assert boot.run.calls[-1] == "sysctls"
+    assert ("kept", None) == told()
+    assert not (boot.root / nftables.IN_FORCE).exists()
 
 
 def test_where_cloud_init_runs_the_module_comes_with_it(boot: Boot) -> None:
