@@ -61,6 +61,20 @@ def mismatches(plan: Plan, observed: Observed) -> tuple[str, ...]:
     )
 
 
+def unheard(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    """Name the interfaces on which no router has advertised itself."""
+    return tuple(
+        item.name
+        for item in plan.interfaces
+        if (learned := [it for it in item.routes if it.via == LEARNED])
+        and not any(
+            dev == item.name and is_same_route(route, have)
+            for route in learned
+            for dev, have in observed.routes
+        )
+    )
+
+
 def lost_interfaces(plan: Plan, observed: Observed) -> tuple[str, ...]:
     """Return the names of the interfaces whose own part is not all there."""
     return tuple(

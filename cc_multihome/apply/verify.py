@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from socket import if_nametoindex
 from typing import Any, Literal
 
-from cc_multihome.apply.diff import describe_rule, mismatches
+from cc_multihome.apply.diff import describe_rule, mismatches, unheard
 from cc_multihome.apply.probes import ask_all, probes_of
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.networkd import read_link_state
@@ -147,7 +147,8 @@ def wait_until_converged(
             LOG.info("verified in %.1f s", clock() - started)
             return
         if clock() - started >= timeout:
-            raise VerifyError(_explain(missing, observed, timeout))
+            silent = unheard(plan, observed)
+            raise VerifyError(_explain(missing, observed, timeout, silent))
         sleep(VERIFY_INTERVAL_S)
 
 
@@ -177,7 +178,10 @@ def _link_state(name: str) -> Mapping[str, str]:
 
 
 def _explain(
-    missing: tuple[str, ...], observed: Observed, timeout: float
+    missing: tuple[str, ...],
+    observed: Observed,
+    timeout: float,
+    silent: tuple[str, ...],
 ) -> str:
     wanted = "".join(f"\n  {line}" for line in missing)
     rules = sorted(observed.rules, key=lambda rule: rule.priority)
@@ -185,7 +189,12 @@ def _explain(
     addresses = ", ".join(
         sorted(f"{name} {address}" for name, address in observed.addresses)
     )
+    told = (
+        f"No router advertisement of IPv6 came on {', '.join(silent)}.\n"
+        if silent
+        else ""
+    )
     return (
         f"the kernel does not hold the plan after {timeout:.0f} s:{wanted}\n"
-        f"Seen instead: rules {seen}; addresses {addresses}"
+        f"{told}Seen instead: rules {seen}; addresses {addresses}"
     )

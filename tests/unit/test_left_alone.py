@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from cc_multihome.discover.netplan_rules import SourceRule, rules_of_netplan
+from cc_multihome.explain.lookup import explain
 from cc_multihome.model import Eni, Plan
 from cc_multihome.plan.left_alone import with_left_alone
 from cc_multihome.render import render
@@ -73,6 +75,12 @@ def test_without_pins_the_owners_rules_serve_as_they_are(
 ) -> None:
     """The policy comes behind them."""
     assert added(plan(more)) == []
+
+
+def test_explain_knows_the_policy_in_its_other_place() -> None:
+    """It says who decides."""
+    found = explain(plan(POLICY), ip_address("192.0.2.1"), None)
+    assert "the policy sends 192.0.2.1/32 via ens5" in found.why
 
 
 def test_an_eni_without_rules_goes_by_main_before_the_policy() -> None:

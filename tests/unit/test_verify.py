@@ -10,8 +10,16 @@ import pytest
 
 from cc_multihome.apply.verify import VERIFY_INTERVAL_S, wait_until_converged
 from cc_multihome.errors import VerifyError
-from cc_multihome.model import Observed
-from tests.unit.builders import observed_of, plan_for, rule
+from cc_multihome.model import Observed, Plan
+from tests.unit.builders import (
+    address,
+    eni,
+    instance,
+    observed_of,
+    plan_for,
+    rule,
+    with_ipv6,
+)
 
 PLAN = plan_for()
 READY = observed_of(PLAN)
@@ -39,12 +47,14 @@ class Clock:
         self.now += seconds
 
 
-def wait(*readings: Observed, timeout: float = 1.0) -> Clock:
+def wait(
+    *readings: Observed, timeout: float = 1.0, plan: Plan = PLAN
+) -> Clock:
     """Wait while the kernel goes through these states; stay at the last."""
     clock = Clock()
     states: Iterator[Observed] = iter(readings[:-1])
     wait_until_converged(
-        PLAN,
+        plan,
         read=lambda: next(states, readings[-1]),
         timeout=timeout,
         clock=clock,
@@ -61,6 +71,23 @@ def test_a_kernel_that_is_ready_is_not_waited_for() -> None:
 def test_a_kernel_that_becomes_ready_is_waited_for() -> None:
     """networkd works on its own time."""
     assert wait(BARE, BARE, READY).sleeps == [VERIFY_INTERVAL_S] * 2
+
+
+def test_a_router_that_does_not_advertise_itself_is_named() -> None:
+    """IPv6 has no way out without; a route that was deleted is another."""
+    host = instance(with_ipv6(eni(0)), with_ipv6(eni(1)))
+    plan = plan_for({}, host)
+    ready = observed_of(plan)
+    learned = {it for it in ready.routes if it[1].via == address("fe80::1")}
+    with pytest.raises(VerifyError) as caught:
+        wait(replace(ready, routes=ready.routes - learned), plan=plan)
+    said = str(caught.value)
+    assert "No router advertisement of IPv6 came on ens5, ens6.\n" in said
+    assert "  route ::/0 via _ipv6ra dev ens6 table 31001 is missing\n" in said
+    (main,) = (it for it in learned if it[1].table == 254)
+    with pytest.raises(VerifyError) as caught:
+        wait(replace(ready, routes=ready.routes - {main}), plan=plan)
+    assert "advertisement" not in str(caught.value)
 
 
 def test_even_without_time_the_kernel_is_read_once() -> None:
