@@ -124,9 +124,9 @@ table ip ec2 {
 
 
 @contextmanager
-def serving(inside: Netns) -> Iterator[None]:
+def serving(inside: Netns, program: str = SERVE) -> Iterator[None]:
     """Serve in the container."""
-    argv = inside.argv([sys.executable, "-c", SERVE])
+    argv = inside.argv([sys.executable, "-c", program])
     with subprocess.Popen(argv) as server:
         try:
             inside.wait_for_listener(server, port=80)
