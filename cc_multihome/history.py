@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,9 +88,19 @@ def remember_failed(
 
 
 def remember_given_up(fingerprint: str) -> None:
-    """Remember that a person went back to the plan before this one."""
-    kernel = look_at_kernel()
-    _save_failed(fingerprint, "rolled back by a person", None, kernel)
+    """Remember that a person went back to the plan before this one.
+
+    So it is with every plan that was left on the way back, until one is
+    applied: the configuration may still ask for the first of them.
+    """
+    kernel, failed = look_at_kernel(), _load_failed()
+    _save_failed(
+        fingerprint,
+        "rolled back by a person",
+        None,
+        kernel,
+        earlier=[*failed.get("earlier", ()), failed.get("input")],
+    )
 
 
 def look_at_kernel() -> Observed | None:
@@ -108,8 +118,9 @@ def refuse_failed(decision: Decision) -> None:
     Raises:
         RefusedError: it is the same plan; says what became of it.
     """
-    failed = state.load(state.FAILED) or {}
-    if failed.get("input") == decision.fingerprint:
+    failed = _load_failed()
+    left = (failed.get("input"), *failed.get("earlier", ()))
+    if decision.fingerprint in left:
         if _is_proved(decision) and _age_s(failed) > RETRY_S:
             LOG.warning("this plan worked before: it is tried again")
             return
@@ -135,12 +146,22 @@ def _age_s(failed: Mapping[str, Any]) -> float:
         return 0.0
 
 
+def _load_failed() -> dict[str, Any]:
+    return state.load(state.FAILED) or {}
+
+
 def _save_failed(
-    fingerprint: str, error: str, plan: Any, kernel: Observed | None
+    fingerprint: str,
+    error: str,
+    plan: Any,
+    kernel: Observed | None,
+    *,
+    earlier: Iterable[str | None] = (),
 ) -> None:
     value = {
         "time": now(),
         "input": fingerprint,
+        "earlier": [it for it in earlier if it is not None],
         "error": error,
         "plan": plan,
         "kernel": None if kernel is None else _kernel_as_dict(kernel),

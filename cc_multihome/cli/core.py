@@ -198,7 +198,7 @@ def in_force(status: Mapping[str, Any] | None) -> InForce:
     if status is None or (by is None and not host.own_files()):
         return InForce(by, None)
     if status["outcome"] in ("off", "restored"):
-        return InForce(by, None)
+        return InForce(None, None)
     if status["plan"] is not None and status["error"] is None:
         try:
             return InForce(by, plan_from_dict(status["plan"]))

@@ -57,8 +57,8 @@ _KINDS = (
     _Kind(
         InactiveError,
         "inactive",
-        "give the instance the key multihome and reboot it, if it is to have"
-        " one; `multihome status` says what is in force",
+        "give the instance the key multihome and reboot it, or run `multihome"
+        " apply` where it has one; `multihome status` says what is in force",
         EXIT_INACTIVE,
     ),
     _Kind(

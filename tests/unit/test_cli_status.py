@@ -105,6 +105,7 @@ def test_a_failed_run_exits_1_and_says_why(
     failed: dict[str, Any] = {
         "time": "2026-11-24T04:00:00Z",
         "input": "cd34",
+        "earlier": [],
         "error": "rule X is missing",
         "plan": None,
         "kernel": {"addresses": [], "routes": [], "rules": []},
@@ -255,7 +256,7 @@ def test_a_record_of_another_shape_is_said(kept: Kept) -> None:
 def test_what_was_taken_away_is_not_in_force(kept: Kept, outcome: str) -> None:
     """Whatever plan the record has."""
     status = record(plan_for(), outcome=outcome)
-    assert core.in_force(status).plan is None
+    assert core.in_force(status) == core.InForce(None, None)
 
 
 def test_the_record_of_an_earlier_boot_is_not_in_force(kept: Kept) -> None:

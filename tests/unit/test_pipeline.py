@@ -431,6 +431,22 @@ def test_rolling_back_the_first_plan_brings_cloud_inits_networking(
     assert state.load(state.KEPT) is None
 
 
+def test_rolling_back_twice_leaves_both_plans(world: World) -> None:
+    """The configuration still asks for the first that was left.
+
+    The timer would apply it five minutes later.
+    """
+    configure({"name": "one"})
+    configure({"name": "two"})
+    roll_back()
+    assert roll_back().outcome == "restored"
+    for name in ("one", "two"):
+        with pytest.raises(RefusedError, match="by a person"):
+            configure({"name": name}, trigger="refresh")
+    configure({"name": "two"}, trigger="person")
+    configure({"name": "one"}, trigger="refresh")
+
+
 def test_rolling_back_a_run_that_did_not_end_only_undoes_it(
     world: World,
 ) -> None:
