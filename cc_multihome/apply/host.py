@@ -233,15 +233,19 @@ def _change(
         run(["networkctl", "reconfigure", name])
     if changes.files or changes.drifted:
         keep_foreign(foreign, (it.name for it in plan.interfaces))
-    for rule in changes.built_in:
-        # networkd gives back its own rules, not the kernel's.
-        words = f"rule add priority {rule.priority} lookup {rule.table}"
-        run(["ip", f"-{rule.src.version}", *words.split()])
+    _give_back(changes.built_in)
     if changes.sysctls:
         apply_sysctls(changes.sysctls, checkpoint)
     apply_table(changes.table, checkpoint)
     if changes.resolver:
         apply_resolver(plan.resolver, checkpoint)
+
+
+def _give_back(built_in: Iterable[RoutingPolicyRule]) -> None:
+    """Add the kernel's own rules; networkd gives back those of its own."""
+    for rule in built_in:
+        words = f"rule add priority {rule.priority} lookup {rule.table}"
+        run(["ip", f"-{rule.src.version}", *words.split()])
 
 
 def _write_undoable(file: File, checkpoint: Checkpoint) -> None:
