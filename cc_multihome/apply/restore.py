@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cc_multihome.apply.checkpoint import Checkpoint
-from cc_multihome.apply.foreign import keep_foreign, remember_foreign
+from cc_multihome.apply.checkpoint import JOURNAL, Checkpoint, PutFileBack
+from cc_multihome.apply.deadman import armed
+from cc_multihome.apply.foreign import (
+    PutForeignBack,
+    keep_foreign,
+    remember_foreign,
+)
 from cc_multihome.apply.group import set_group
-from cc_multihome.apply.host import Changes, find_changes, own_files
-from cc_multihome.apply.networkd import taken_back
+from cc_multihome.apply.host import ROOT, Changes, find_changes, own_files
+from cc_multihome.apply.networkd import ReloadAgain, taken_back
 from cc_multihome.apply.nftables import restore_table
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.apply.resolver import restore_resolver
@@ -21,9 +27,10 @@ from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import restore_sysctls
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import netdef_ids, read_own_overlay
-from cc_multihome.errors import RollbackError
-from cc_multihome.files import File, write
+from cc_multihome.errors import RefusedError, RollbackError
+from cc_multihome.files import File, is_ours, write
 from cc_multihome.model import Plan, Resolver
+from cc_multihome.render import RT_TABLES
 
 LOG = logging.getLogger(__name__)
 
@@ -41,18 +48,22 @@ def restore() -> None:
     Raises:
         CommandError, OSError: the network was not taken back, nor anything
             else.
-        RollbackError: the network was, some of the rest was not.
+        RollbackError: the network was, some of the rest was not; or neither
+            that nor the plan is in force whole.
     """
     former_names = netdef_ids(read_own_overlay())
-    files = own_files()
-    if files:
-        _restore_network(files, former_names)
+    files, tables = own_files(), ROOT / RT_TABLES
+    network = [path for path in files if path != tables]
+    if network:
+        _restore_network(network, former_names)
     _take(
         {
-            "services without a mark": partial(_restore_services, files),
+            "services without a mark": partial(_restore_services, network),
             "device groups": partial(_restore_groups, former_names),
             "the kernel's settings": restore_sysctls,
             "nftables without its table": restore_table,
+            # Not with the network: /etc may be read-only, /run never is.
+            "tables without names": partial(_remove, tables),
             "the former resolver": restore_resolver,
         }
     )
@@ -62,18 +73,36 @@ def _restore_network(
     files: Iterable[Path], former_names: Mapping[str, str]
 ) -> None:
     foreign = remember_foreign()
-    with taken_back():
-        with Checkpoint() as checkpoint:
-            _restore_names(former_names, checkpoint)
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(Checkpoint(_arm(stack)))
+        # Registered first, so they run last, when the files are there again.
+        if foreign:
+            checkpoint.add(PutForeignBack.of(former_names.values(), foreign))
+        checkpoint.add(ReloadAgain())
+        stack.enter_context(taken_back())
+        rename_links(_names_back(former_names), checkpoint)
         for path in files:
+            checkpoint.add(PutFileBack.of(path))
             write(File(path, None))
     keep_foreign(foreign, former_names.values())
 
 
-def _restore_names(
-    former_names: Mapping[str, str], checkpoint: Checkpoint
-) -> None:
-    rename_links(_names_back(former_names), checkpoint)
+def _arm(stack: ExitStack) -> Path | None:
+    """Set the timer that finishes this when it is killed, and say where
+    what it needs is written; None where there can be none: it is the safe
+    state that is wanted here, with a timer or without.
+    """
+    try:
+        stack.enter_context(armed(JOURNAL))
+    except RefusedError as err:
+        LOG.warning("without a timer: %s", err)
+        return None
+    return JOURNAL
+
+
+def _remove(path: Path) -> None:
+    if is_ours(path):
+        write(File(path, None))
 
 
 def _names_back(former_names: Mapping[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from cc_multihome.apply import (
     nftables,
     rename,
     resolver,
+    restore,
     services,
     sysctl,
     verify,
@@ -35,9 +36,10 @@ from cc_multihome.discover.foreign import Foreign
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
 from cc_multihome.model import Observed, Plan
-from cc_multihome.render import RUN_NETWORKD, render
+from cc_multihome.render import RUN_NETPLAN, RUN_NETWORKD, render
 from tests.unit.builders import netplan_file, observed_of, plan
 
+JOURNAL = "run/multihome/journal"
 TIMER = f"{deadman.UNIT}.timer"
 RESOLVED = "systemd-resolved.service"
 NOBODYS = plan()
@@ -88,7 +90,6 @@ class FakeHost:
 
     def use(self, patch: pytest.MonkeyPatch) -> None:
         """Take the place of the real host."""
-        patch.setattr(apply, "ROOT", self.root)
         patch.setattr(sysctl, "ROOT", self.root)
         patch.setattr(sysctl, "if_nametoindex", self.index)
         patch.setattr(sysctl, "if_indextoname", self.name)
@@ -123,7 +124,9 @@ class FakeHost:
         patch.setattr(verify, "_link_state", lambda _: {})
         patch.setattr(verify, "ask_all", self.ask_all)
         patch.setattr(deadman, "run", self.run)
-        patch.setattr(apply, "JOURNAL", self.root / "run/multihome/journal")
+        for module in (apply, restore):
+            patch.setattr(module, "JOURNAL", self.root / JOURNAL)
+            patch.setattr(module, "ROOT", self.root)
         patch.setattr(resolver, "RESOLV_CONF", self.root / "etc/resolv.conf")
         patch.setattr(resolver, "FORMER_STATE", self.root / "var/state.json")
 
@@ -219,7 +222,7 @@ class FakeHost:
         self.foreign.clear()
         if not self.heeds:
             return
-        ours = any(apply.own_files())
+        ours = any((self.root / RUN_NETPLAN).glob("*.yaml"))
         self.kernel = observed_of(self.plan if ours else NOBODYS)
 
     def _systemctl(self, words: list[str]) -> str:

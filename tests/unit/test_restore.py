@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from cc_multihome.apply import restore
+from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.discover.netplan_files import read_own_overlay
 from cc_multihome.errors import CommandError, RollbackError
+from cc_multihome.files import File, write
+from cc_multihome.render import RT_TABLES
 from tests.unit.builders import link, observed_of, plan_for
-from tests.unit.fake_host import NOBODYS, FakeHost
+from tests.unit.fake_host import JOURNAL, NOBODYS, FakeHost
 
 
 @pytest.fixture
@@ -125,3 +128,67 @@ def test_without_the_network_nothing_else_is_taken_back(
     with pytest.raises(CommandError, match="ip refuses"):
         restore.restore()
     assert host.state() == after
+
+
+def test_the_names_of_the_tables_do_not_hold_the_network_back(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/etc is read-only, and its file would be the first to go."""
+    before = host.state()
+    host.apply()
+    knows_its_links(host, monkeypatch)
+
+    def write_below_run(file: File) -> None:
+        if "rt_tables.d" in file.path.parts:
+            raise OSError("read-only file system")
+        write(file)
+
+    monkeypatch.setattr(restore, "write", write_below_run)
+    with pytest.raises(RollbackError, match="tables without names: read-on"):
+        restore.restore()
+    (host.root / RT_TABLES).unlink()
+    assert host.state() == before
+
+
+@pytest.mark.parametrize("networkd_type", ["notify", "notify-reload"])
+def test_a_restore_that_is_killed_leaves_a_journal_and_a_timer(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, networkd_type: str
+) -> None:
+    """From which the timer puts the plan back; networkd runs then."""
+    host.networkd_type = networkd_type
+    host.apply()
+    after = host.state()
+    knows_its_links(host, monkeypatch)
+    host.calls.clear()
+    killed: list[str] = []
+
+    def kill(file: File) -> None:
+        if killed:
+            # Dead: nothing of what follows is done by it.
+            raise SystemExit
+        write(file)
+        journal = host.root / JOURNAL
+        killed.append(journal.read_text(encoding="utf-8"))
+        assert host.armed
+
+    monkeypatch.setattr(restore, "write", kill)
+    with pytest.raises(SystemExit):
+        restore.restore()
+    assert host.state() == after
+    journal = host.root / "left"
+    journal.write_text(killed[0], encoding="utf-8")
+    assert undo_journal(journal)
+    assert not host.armed
+    assert host.state() == after
+
+
+def test_a_restore_goes_on_where_no_timer_can_be_set(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leads to the safe state."""
+    before = host.state()
+    host.apply()
+    knows_its_links(host, monkeypatch)
+    host.failing = {"systemd-run": 1}
+    restore.restore()
+    assert host.state() == before
