@@ -10,6 +10,7 @@ status. What a verb needs is imported when it runs, so that `--version`,
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except KeyboardInterrupt:
+        # A second one (timeout(1) sends two) would end in a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print(f"multihome {args.verb}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     # Mistakes of this package too: a traceback helps nobody on a host.

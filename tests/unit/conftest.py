@@ -11,6 +11,7 @@ runs. What a test needs all the same it asks for by a marker:
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -129,3 +130,11 @@ def fixture_stub() -> Iterator[Stub]:
     stub = Stub()
     yield stub
     stub.close()
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_again() -> Iterator[None]:
+    """Let the next test, and whoever runs them, be interrupted again."""
+    former = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, former)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +199,24 @@ def test_an_interrupt_is_no_error(
     monkeypatch.setattr(core, "read_status", interrupt)
     assert main(["status"]) == 130
     assert capsys.readouterr().err == "multihome status: interrupted\n"
+
+
+def test_a_second_interrupt_is_none_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """timeout(1) sends one to the process and one to its group."""
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().write(text)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(core, "read_status", interrupt)
+    monkeypatch.setattr(sys, "stderr", Slow())
+    assert main(["status"]) == 130
 
 
 @pytest.mark.touches("programs")
