@@ -19,7 +19,12 @@ from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.config.drop_ins import DROP_INS
 from cc_multihome.decide import Decision, decide
 from cc_multihome.discover.imds_tree import instance_from_tree
-from cc_multihome.errors import ApplyError, BusyError, RollbackError
+from cc_multihome.errors import (
+    ApplyError,
+    BusyError,
+    MultihomeError,
+    RollbackError,
+)
 from cc_multihome.model import Instance
 from cc_multihome.record import Result, Run
 
@@ -119,11 +124,11 @@ def take_away(trigger: str = "refresh") -> Result:
     """
     with _recorded(trigger) as run:
         _undo_unfinished()
-        restore()
+        changed = _take_all_back()
         names = (state.KEY, state.KEPT, state.PREVIOUS, state.FAILED)
         state.forget(*names)
         state.set_active(None)
-        result = Result("restored", changed=True)
+        result = Result("restored", changed)
         run.record(result)
         return result
 
@@ -190,16 +195,26 @@ def _go_back(run: Run) -> Result:
             state.save(state.KEPT, previous)
             state.forget(state.PREVIOUS)
             return Result("rolled_back", applied.changed, applied.verification)
-    restore()
+    changed = _take_all_back()
     state.forget(state.KEPT, state.PREVIOUS)
-    return Result("restored", changed=True)
+    return Result("restored", changed)
+
+
+def _take_all_back() -> bool:
+    """Take everything back; say whether there was anything."""
+    try:
+        changed = not find_restore().is_empty()
+    except (MultihomeError, OSError) as err:
+        LOG.warning("what was done is taken back without a look: %s", err)
+        changed = True
+    restore()
+    return changed
 
 
 def _act(decision: Decision | None, run: Run, *, prove: bool) -> Result:
     if decision is None:
         LOG.info("multihome is false: what was done is taken back")
-        changed = not find_restore().is_empty()
-        restore()
+        changed = _take_all_back()
         state.forget(state.KEPT, state.PREVIOUS)
         state.set_active(None)
         return Result("off", changed)

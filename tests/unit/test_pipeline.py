@@ -426,9 +426,23 @@ def test_rolling_back_the_first_plan_brings_cloud_inits_networking(
 ) -> None:
     """There is nothing before it."""
     configure({"name": "one"})
-    assert roll_back().outcome == "restored"
+    assert roll_back() == pipeline.Result("restored", changed=True)
     assert world.done == ["apply", "restore"]
+    assert roll_back() == pipeline.Result("restored", changed=False)
     assert state.load(state.KEPT) is None
+
+
+def test_what_cannot_be_compared_is_taken_back_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is needed most where something is broken."""
+
+    def fail() -> Changes:
+        raise CommandError("ip failed")
+
+    monkeypatch.setattr(pipeline, "find_restore", fail)
+    assert roll_back() == pipeline.Result("restored", changed=True)
+    assert world.done == ["restore"]
 
 
 def test_rolling_back_twice_leaves_both_plans(world: World) -> None:
