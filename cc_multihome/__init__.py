@@ -57,9 +57,11 @@ def handle(
 
             on_boot_without_key()
         return
+    from cc_multihome.apply.deadman import ended_alone
     from cc_multihome.triggers import on_boot
 
-    on_boot(cfg["multihome"])
+    with ended_alone():
+        on_boot(cfg["multihome"])
 
 
 __all__ = ["__version__", "handle", "meta"]

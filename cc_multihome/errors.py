@@ -70,6 +70,13 @@ class RefusedError(ApplyError):
     """The plan was refused before anything was changed."""
 
 
+class TimeIsUp(BaseException):
+    """The run takes longer than it may, and ends here (apply/deadman.py).
+
+    No Exception: what goes on after an error must not go on after this.
+    """
+
+
 class BusyError(ApplyError):
     """Another run goes on; nothing was changed."""
 

@@ -24,6 +24,7 @@ from cc_multihome.errors import (
     BusyError,
     MultihomeError,
     RollbackError,
+    TimeIsUp,
 )
 from cc_multihome.model import Instance
 from cc_multihome.record import Result, Run
@@ -243,7 +244,7 @@ def _apply(decision: Decision, run: Run, *, prove: bool = True) -> Applied:
             return apply_plan(
                 decision.plan, decision.files, prove=prove, before_undo=look
             )
-    except Exception as err:
+    except (Exception, TimeIsUp) as err:
         if run.has_begun:
             history.remember_failed(decision, str(err), seen)
         raise

@@ -11,7 +11,7 @@ from typing import Any
 from cc_multihome import state
 from cc_multihome.apply.verify import LevelResult
 from cc_multihome.decide import Decision
-from cc_multihome.errors import MultihomeError
+from cc_multihome.errors import MultihomeError, TimeIsUp
 from cc_multihome.plan.as_dict import plan_as_dict
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -84,7 +84,7 @@ def read_time(text: str) -> float:
 
 def _describe(error: BaseException) -> str:
     """Say what went wrong; a mistake of this package's with its class."""
-    if isinstance(error, (MultihomeError, OSError)):
+    if isinstance(error, (MultihomeError, OSError, TimeIsUp)):
         return str(error)
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return "the run was interrupted"

@@ -3,24 +3,35 @@
 
 It is a transient systemd unit (systemd-run(1)). systemd counts from its own
 start on, so that a step of the clock neither fires nor delays it.
+
+What it starts (cc_multihome.deadline) sends the run a signal first, which
+ends the process unless that asked to be told (`ended_alone`).
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cc_multihome.errors import CommandError, RefusedError
+from cc_multihome.errors import (
+    ApplyError,
+    CommandError,
+    RefusedError,
+    TimeIsUp,
+)
 from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
 
 UNIT = "multihome-deadline"
-# Longer than all the waits of an apply together.
-DEADLINE_S = 180
+# Longer than all the waits of an apply together, 145 s (networkd 10, rules of
+# others twice 15, the kernel 60, answers 45), and its commands.
+DEADLINE_S = 240
+SIGNAL = signal.SIGUSR1
 
 
 @contextmanager
@@ -47,6 +58,36 @@ def armed(journal: Path, seconds: int = DEADLINE_S) -> Iterator[None]:
         # The undoing may have failed, or was interrupted.
         if not journal.exists():
             _stop()
+
+
+@contextmanager
+def ended_alone() -> Iterator[None]:
+    """Let the deadline end this run, and not the process that it is in.
+
+    That is cloud-init's at boot, which has users and host keys to make yet.
+
+    Raises:
+        ApplyError: the time was up; what had been changed is undone.
+    """
+    inside = True
+
+    def end(*_: object) -> None:
+        if inside:
+            raise TimeIsUp("the run did not end in time")
+
+    try:
+        former = signal.signal(SIGNAL, end)
+    except ValueError:
+        LOG.debug("not in the main thread, which alone gets signals")
+        yield
+        return
+    try:
+        yield
+    except TimeIsUp as err:
+        raise ApplyError(f"{err}; what it had changed was undone") from err
+    finally:
+        inside = False
+        signal.signal(SIGNAL, former or signal.SIG_DFL)
 
 
 def _arm_command(seconds: int) -> list[str]:

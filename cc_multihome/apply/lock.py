@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 LOCK = Path("/run/multihome/lock")
 # Longer than a run may take: apply/deadman.py ends one that hangs.
-WAIT_S = 300.0
+WAIT_S = 420.0
 INTERVAL_S = 0.2
 
 

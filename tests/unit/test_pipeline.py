@@ -27,6 +27,7 @@ from cc_multihome.errors import (
     Problem,
     RefusedError,
     RollbackError,
+    TimeIsUp,
     VerifyError,
 )
 from cc_multihome.files import File, write
@@ -200,6 +201,16 @@ def test_a_failed_plan_is_kept_with_the_kernels_state(world: World) -> None:
     assert failed["plan"]["interfaces"]
     assert failed["kernel"]["rules"]
     assert failed["kernel"]["addresses"]
+
+
+def test_a_plan_whose_time_was_up_is_a_failed_one(world: World) -> None:
+    """It would hang again."""
+    world.error = TimeIsUp("the run did not end in time")
+    with pytest.raises(TimeIsUp):
+        configure({})
+    assert "did not end in time" in status()["failed"]["error"]
+    assert "rolled_back" == status()["outcome"]
+    assert "the run did not end in time" == status()["error"]
 
 
 @pytest.mark.parametrize("trigger", ["refresh", "hotplug"])

@@ -27,6 +27,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,7 @@ FAULTS: dict[str, Callable[[str], None]] = {
     "kill-in-verify-late": around_take_up(after=die),
     "kill-in-rollback": kill_in_rollback,
     "hang": around_take_up(after=hang),
+    "hang-at-boot": around_take_up(after=hang),
     "damage": around_take_up(before=damage),
     "pause": around_take_up(after=pause),
     "late-deadline": late_deadline,
@@ -214,6 +216,7 @@ def read_in_short() -> None:
 IMPATIENT: dict[str, Callable[[], None]] = {
     "kill-in-verify": fire_soon,
     "hang": fire_soon,
+    "hang-at-boot": fire_soon,
     "networkd-hangs": command_in_short,
     "pause": prove_in_short,
     "no-gateway": prove_in_short,
@@ -228,10 +231,13 @@ def configure(fault: str, step: str = "") -> int:
     IMPATIENT.get(fault, nothing)()
     if fault in FAULTS:
         FAULTS[fault](step)
+    # As in cloud-init's process, which is not the run's own.
+    alone = deadman.ended_alone() if fault == "hang-at-boot" else ExitStack()
     try:
-        result = pipeline.configure(
-            json.loads(KEY.read_text()), trigger="person"
-        )
+        with alone:
+            result = pipeline.configure(
+                json.loads(KEY.read_text()), trigger="person"
+            )
     except (MultihomeError, OSError) as err:
         print(f"{type(err).__name__}: {err}")
         return 1

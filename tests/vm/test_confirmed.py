@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGUSR1
 from typing import Any
 
 import pytest
@@ -80,20 +80,31 @@ def test_killed_at_any_step(host: Host, step: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "title"),
+    ("fault", "title", "ended_by"),
     [
-        pytest.param("kill-in-verify", "kill -9 while it verifies"),
-        pytest.param("hang", "hangs for ever, with the lock"),
+        ("kill-in-verify", "kill -9 while it verifies", SIGKILL),
+        ("hang", "hangs for ever, with the lock", SIGUSR1),
     ],
 )
 def test_a_run_that_does_not_end_is_ended(
-    host: Host, fault: str, title: str
+    host: Host, fault: str, title: str, ended_by: int
 ) -> None:
     """By the timer; and its plan is not tried again in a loop."""
     with host.case(title, "rolled_back", error="killed"):
-        assert -SIGKILL == host.drive(fault).status
+        assert -ended_by == host.drive(fault).status
         host.wait_until_undone()
         assert "killed" in host.status()["failed"]["error"]
+
+
+def test_a_run_that_hangs_does_not_take_cloud_init_along(host: Host) -> None:
+    """Whose next modules make users and host keys."""
+    what = "did not end in time"
+    with host.case("hangs in cloud-init's stage", "rolled_back", error=what):
+        done = host.drive("hang-at-boot")
+        assert 1 == done.status, done.out
+        assert f"{what}; what it had changed was undone" in done.out
+        host.wait_until_undone()
+        assert what in host.status()["failed"]["error"]
 
 
 def test_killed_while_it_rolls_back(host: Host) -> None:
