@@ -4,6 +4,7 @@
 # shellcheck source=tests/package/lib.sh
 . /src/tests/package/lib.sh
 
+OWN=/usr/lib/python3/dist-packages/cc_multihome
 snapshot >/tmp/before
 another_version /deb/cc-multihome.deb 99 /tmp/next.deb
 
@@ -30,6 +31,8 @@ dpkg --install /tmp/next.deb
 assert_healthy
 mkdir -p /var/lib/multihome
 echo 1 >/var/lib/multihome/key.json
+# Its own Python cannot take anything back now: postrm has to.
+echo 'raise SystemExit("broken")' >>"$OWN/errors.py"
 dpkg --purge cc-multihome
 assert_dpkg_content cloud-init
 rm -rf /tmp/another
