@@ -19,7 +19,9 @@ assert_healthy
 for unit in multihome-early.service multihome-refresh.timer; do
     [ "$(systemctl is-enabled "$unit")" = enabled ] || fail "$unit"
 done
-systemd-analyze --man=no verify /etc/systemd/system/multihome-*.service \
+# Without --recursive-errors a value that systemd ignores is no error.
+systemd-analyze --man=no --recursive-errors=no verify \
+    /etc/systemd/system/multihome-*.service \
     /etc/systemd/system/multihome-*.timer || fail "units"
 for unit in early.service hotplug.service refresh.service; do
     # They start, and find that there is nothing to do in a chroot.
