@@ -563,3 +563,15 @@ def test_the_version_is_that_of_the_changelog(
         main(["--version"])
 
     assert f"multihome {version}\n" == capsys.readouterr().out
+
+
+def test_the_units_have_one_sandbox() -> None:
+    """The same code runs in each: what one has to be given, all have."""
+    boxes = {
+        path.read_text()
+        .partition("# What its work leaves")[2]
+        .split("\n\n")[0]
+        for path in units.SOURCE.glob("*.service")
+    }
+    (box,) = {each.rstrip() for each in boxes}
+    assert "ProtectSystem=strict" in box
