@@ -38,14 +38,29 @@ def read_process(pid: int) -> ProcessId | None:
     A zombie counts as gone: nothing of it is left but its exit status.
     """
     try:
-        text = (PROC / str(pid) / "stat").read_text()
+        fields = _read_stat(pid)
     except OSError:
         return None
-    # The command's name may hold spaces and brackets: count from its end.
-    fields = text.rpartition(")")[2].split()
     if fields[0] in ("Z", "X"):
         return None
     return ProcessId(pid, int(fields[19]), read_boot_id())
+
+
+def read_cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process, its user's and the kernel's.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    user, system = _read_stat(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _read_stat(pid: int) -> list[str]:
+    """Return the fields of proc_pid_stat(5) from the third on, the state."""
+    text = (PROC / str(pid) / "stat").read_text()
+    # The command's name may hold spaces and brackets: count from its end.
+    return text.rpartition(")")[2].split()
 
 
 def read_boot_id() -> str:

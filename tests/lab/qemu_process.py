@@ -8,10 +8,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from cc_multihome.run import run as run_command
 from tests.lab.cleanup import Run
 from tests.lab.host import LabError, tail
-from tests.lab.qemu import AGENT_SOCKET, CONSOLE_LOG, QMP_SOCKET
+from tests.lab.process import read_cpu_seconds
+from tests.lab.qemu import AGENT_SOCKET, CONSOLE_LOG, DISK, QMP_SOCKET
 from tests.lab.qmp import Qmp
 
 START_TIMEOUT_S = 60.0
@@ -33,6 +36,19 @@ class QemuProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self.dir = run.dir / name
         self.started = 0.0
+
+    def make_disk(self, backing: Path, kind: str) -> None:
+        """Make its disk anew, an overlay on a file of that format."""
+        self.dir.mkdir(exist_ok=True)
+        run_command(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind,
+             "-b", str(backing), str(self.dir / DISK)]
+        )  # fmt: skip
+
+    def copy_disk(self, target: Path) -> None:
+        """Copy its disk; it must stand still."""
+        disk = str(self.dir / DISK)
+        run_command(["cp", "--sparse=always", disk, str(target)])
 
     def start(self, argv: Sequence[str]) -> None:
         """Start it and wait until its control socket is there.
@@ -68,6 +84,29 @@ class QemuProcess:
     def is_running(self) -> bool:
         """Tell whether it was started and has not ended."""
         return self._child is not None and self._child.poll() is None
+
+    def wait_ended(self, *, timeout: float) -> None:
+        """Wait until it has ended by itself.
+
+        Raises:
+            LabError: it did not within `timeout` seconds.
+        """
+        if self._child is None:
+            return
+        try:
+            self._child.wait(timeout)
+        except subprocess.TimeoutExpired as err:
+            raise LabError(f"{self._name} did not power off") from err
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has taken since its start.
+
+        Raises:
+            LabError: it does not run.
+        """
+        if self._child is None:
+            raise LabError(f"{self._name} was not started")
+        return read_cpu_seconds(self._child.pid)
 
     def qmp(self) -> Qmp:
         """Return a connection to its control socket, to be entered."""

@@ -10,23 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from cc_multihome.run import run as run_command
 from tests.lab.accel import choose_accelerator
 from tests.lab.boot import Boot, explain, wait_settled
 from tests.lab.cleanup import Run
 from tests.lab.guest import Agent, GuestError
-from tests.lab.host import (
-    LabError,
-    Result,
-    progress,
-    require_host,
-    say,
-)
+from tests.lab.host import LabError, Result, progress, require_host, say
 from tests.lab.image import Image
 from tests.lab.qemu import (
     AGENT_SOCKET,
     CONSOLE_LOG,
-    DISK,
     Machine,
     Nic,
     assign_slots,
@@ -116,14 +108,10 @@ class Vm:
     def start(self) -> None:
         """Boot on a fresh disk; what an earlier boot wrote is gone."""
         self.stop()
-        self.dir.mkdir(exist_ok=True)
-        kind, backing = "raw", self._image.disk
         if self._baked is not None:
-            kind, backing = "qcow2", self._baked
-        run_command(
-            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind,
-             "-b", str(backing), str(self.dir / DISK)]
-        )  # fmt: skip
+            self._qemu.make_disk(self._baked, "qcow2")
+        else:
+            self._qemu.make_disk(self._image.disk, "raw")
         self._snapshots.clear()
         self.enis = tuple(nic.eni for nic in self._machine.nics)
         kind = "KVM" if self._machine.accelerator == "kvm" else "emulation"
@@ -204,8 +192,7 @@ class Vm:
             # QEMU writes out what it keeps of the disk as it stops.
             qmp.execute("stop")
             try:
-                disk = str(self.dir / DISK)
-                run_command(["cp", "--sparse=always", disk, str(target)])
+                self._qemu.copy_disk(target)
             finally:
                 qmp.execute("cont")
 
@@ -216,11 +203,7 @@ class Vm:
             LabError: the guest did not end in time.
         """
         self.agent.tell("guest-shutdown", mode="powerdown")
-        deadline = time.monotonic() + timeout
-        while self._qemu.is_running():
-            if time.monotonic() > deadline:
-                raise LabError(f"{self._name} did not power off")
-            time.sleep(0.2)
+        self._qemu.wait_ended(timeout=timeout)
         self.stop()
 
     def plug(self, eni: LabEni | str) -> None:
@@ -252,6 +235,10 @@ class Vm:
             )
             qmp.execute("netdev_del", id=netdev_id(eni))
         self.enis = tuple(kept for kept in self.enis if kept.name != eni.name)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that QEMU has taken since its start."""
+        return self._qemu.cpu_seconds()
 
     def stop(self) -> None:
         """End QEMU at once, as a power failure does; does no harm twice."""

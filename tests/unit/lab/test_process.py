@@ -17,6 +17,7 @@ from tests.lab.process import (
     end_process,
     find_marked,
     is_alive,
+    read_cpu_seconds,
     read_process,
 )
 
@@ -183,3 +184,16 @@ def test_a_kernel_thread_is_not_waited_for(
 
     assert () == find_marked("MARK", "mine")
     assert 0 == proc.looks
+
+
+def test_processor_time_of_who_works_and_of_who_sleeps(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """This process has worked, the other one has not."""
+    before = read_cpu_seconds(os.getpid())
+    deadline = time.process_time() + 0.2
+    while time.process_time() < deadline:
+        pass
+
+    assert read_cpu_seconds(os.getpid()) >= before + 0.1
+    assert read_cpu_seconds(sleeper.pid) < 0.1
