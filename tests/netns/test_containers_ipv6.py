@@ -13,12 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from cc_multihome.model import Plan
 from cc_multihome.render.nftables import table
-from tests.lab.netns import Netns
+from tests.lab.netns import Netns, wait_until
 from tests.netns.namespace import ROUTER, route_commands, rule_words
 from tests.netns.test_containers import KEY, serving
 from tests.unit.builders import eni, instance, plan_for, with_ipv6
@@ -140,7 +141,8 @@ def test_a_published_port_answers_by_each_eni_over_ipv6(
     host.nft(table(plan) or "")
     with serving(inside, SERVE):
         for address in ADDRESSES.values():
-            assert answers(far, address), address
+            # Neighbours have to be found first, on a machine that is busy.
+            wait_until(partial(answers, far, address), what=address)
         # Negative twin.
         host.run(["nft", "delete", "table", "inet", "multihome"])
         assert answers(far, ADDRESSES["public"])
