@@ -7,6 +7,7 @@ and others; the tests run in order and share one boot.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,13 +17,19 @@ import pytest
 
 from tests.lab import user_data
 from tests.lab.cleanup import Run
+from tests.lab.far_server import FAR_PORT
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.shape import THIRD, THIRD_SUBNET, LabEni, Subnet
 from tests.lab.user_data import SEED_INTENT
+from tests.vm import others
+from tests.vm.others import SHOW_THEIRS
 from tests.vm.state import assert_flows, wait_for
 
 THEIRS = "ens7"
+# Of users that every Debian has, one without a login.
+PINNED = "proxy"
+PRIVATE = "10.224.184.51"
 FOURTH = LabEni(
     "fourth",
     "eni-0000000000000000d",
@@ -46,40 +53,19 @@ KEY = {
         "private": {"device_number": 0, "table": 10},
         "public": {"device_number": 1, "table": 20},
         "theirs": {"subnet": THIRD_SUBNET.cidr, "manage": False},
-    }
+    },
+    "users": {PINNED: "private"},
 }
-# The CNI's first; then rules and routes of other kinds. The last ones: by
-# links that are configured anew when something changes.
-PUT_THERE = """
-set -e
-ip link add cni0 type dummy
-ip addr add 172.19.0.1/24 dev cni0
-ip link set cni0 up
-ip rule add priority 512 to 172.19.0.5 lookup main protocol 0
-ip rule add priority 1024 fwmark 0x80/0x80 lookup main protocol 0
-ip rule add priority 1536 from 172.19.0.5 lookup 2 protocol 0
-ip rule add priority 1600 uidrange 2000-2001 ipproto tcp dport 22 lookup 77
-ip -6 rule add priority 1700 from 2001:db8:77::/64 lookup 79
-ip route add 172.19.0.5 dev cni0
+PUT_THERE = f"""
+{others.PUT_THERE}
 ip route add default via 10.224.187.1 dev ens7 table 2 onlink
-ip route add 10.96.0.0/16 dev cni0 table 78
-ip route add blackhole 10.95.0.0/16
-ip route add 10.99.0.0/16 via 10.224.184.1 dev private
-ip route add 10.98.0.0/16 via 10.224.186.1 dev public table 77 metric 5
-ip route add 10.97.0.0/16 table 77 nexthop via 10.224.184.1 dev private \
-  nexthop via 10.224.186.1 dev public
-"""
-SHOW_THEIRS = """
-ip -N rule show | grep -vE '^(0|32766|32767):|proto 4'
-ip -N -6 rule show | grep -vE '^(0|32766|32767):|proto 4'
-ip -N route show table all proto boot
 """
 # Of the ENI: its link, its addresses, routes, rules, sysctls and files.
 SHOW_ENI = f"""
 ip -N -d link show {THEIRS}
 ip -N -4 addr show {THEIRS} | grep -v valid_lft
 ip -N route show table all dev {THEIRS} | sort
-ip -N rule show | grep 10.224.187
+ip -N rule show | grep 10.224.187 | grep -v ^3259
 grep -r . /proc/sys/net/ipv4/conf/{THEIRS} | sort
 networkctl status {THEIRS} | grep -i -e file -e state
 cat /run/systemd/network/*-{THEIRS}.network
@@ -161,6 +147,27 @@ def test_no_file_of_the_modules_says_anything_of_it(
     } == {it for it in said if not it.endswith(".link")}
 
 
+def test_a_pinned_user_may_use_it(host: LabInstance) -> None:
+    """A socket that is bound to its address leaves by it, and is answered."""
+    (address,) = THIRD.ipv4s
+    to, become = (
+        SEED_INTENT.unnamed,
+        f"setpriv --reuid={PINNED} --clear-groups",
+    )
+    ask = f"{become} socat -T 8 - TCP:{to}:{FAR_PORT}"
+    host.vpc.reset_counters()
+    for bind, saw in ((f",bind={address}", address), ("", PRIVATE)):
+        answer = json.loads(host.vm.run(f"{ask}{bind} < /dev/null").out)
+        assert saw == answer["saw"]
+    # Negative twin.
+    host.vm.run("ip rule del priority 32590; ip rule del priority 32591")
+    way = f"ip -j route get {to} from {address} uid $(id -u {PINNED})"
+    assert "private" == host.vm.agent.json(way)[0]["dev"]
+    host.vm.run("multihome apply", timeout=200)
+    assert THEIRS == host.vm.agent.json(way)[0]["dev"]
+    assert 0 == sum(it.src for it in host.vpc.counters().values())
+
+
 def apply_a_change(host: LabInstance) -> None:
     """A person does."""
     add_destination(host, "198.51.100.9")
@@ -227,15 +234,11 @@ def test_their_rules_routes_and_eni_stay(
     """Through every way in which the module changes something."""
     host = settled
     theirs, eni = shown(host, SHOW_THEIRS), shown(host, SHOW_ENI)
-    for rule in ("512:", "1024:", "1536:", "1600:", "1700:"):
-        assert rule in theirs
+    others.assert_all_there(theirs)
     assert "10.224.187.20" in eni
 
     change(host)
 
     # Names of links change at a restore, and nothing else.
-    now = shown(host, SHOW_THEIRS)
-    for kernel, name in (("ens5", "private"), ("ens6", "public")):
-        now = now.replace(f"dev {kernel} ", f"dev {name} ")
-    assert theirs == now
+    assert theirs == others.by_given_names(shown(host, SHOW_THEIRS))
     assert eni == shown(host, SHOW_ENI)
