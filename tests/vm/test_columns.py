@@ -21,12 +21,17 @@ from tests.lab.user_data import SEED_INTENT
 ORDERS_TRIED = 24
 # A networkd that restarts keeps the rules that it finds, in their order.
 DRAW = """
+count() { ip rule | cut -d: -f1 | grep -cvxE '0|32766|32767'; }
+had=$(count)
 systemctl stop systemd-networkd
 for rule in $(ip rule | cut -d: -f1 | grep -vxE '0|32766|32767'); do
     ip rule delete priority "$rule"
 done
 systemctl start systemd-networkd
-sleep 3
+for _ in $(seq 75); do
+    [ "$(count)" -ge "$had" ] && break
+    sleep 0.2
+done
 """
 # Bound to the public address, and sent by private all the same.
 BOUND = {

@@ -129,6 +129,42 @@ def test_a_rule_that_was_lost_comes_back_at_the_next_run(
     assert state == read_state(seed)
 
 
+EXPLAINED = {
+    "198.51.100.42": "private",
+    "203.0.113.200": "public",
+    "203.0.113.200 --from 10.224.184.51": "private",
+    "192.0.2.14 --from 10.224.186.43": "public",
+    "169.254.169.254": "public",
+    "10.224.184.9": "private",
+    "10.224.184.63": "private",
+    "10.224.186.43": "lo",
+    "127.0.0.1": "lo",
+    "255.255.255.255": "public",
+    "::1": "lo",
+    "2001:db8::1": None,
+}
+
+
+def test_explain_says_what_the_kernel_does(seed: LabInstance) -> None:
+    """No false alarm, and a rule that was lost is named."""
+    for words, name in EXPLAINED.items():
+        found = seed.vm.agent.json(f"multihome explain {words} --json")
+        way = found["kernel"]["way"]
+        assert found["agree"], (words, found["differences"])
+        assert name == (way and way["interface"]), words
+    lost = seed.vm.run(
+        "ip rule del priority 32700; multihome explain 198.51.100.42",
+        check=False,
+    )
+    seed.vm.run(RUN_AGAIN)
+
+    assert 1 == lost.status
+    assert (
+        "rule 32700: from all lookup multihome-policy is missing" in lost.out
+    )
+    seed.vm.run("multihome explain 198.51.100.42")
+
+
 def test_an_overlay_of_puppets_applies_on_top(seed: LabInstance) -> None:
     """The article's 60-policy-routes.yaml, with `netplan apply` as there."""
     overlay = "/etc/netplan/60-policy-routes.yaml"
