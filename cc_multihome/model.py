@@ -94,6 +94,7 @@ class Link:
     Attributes:
         mac: the permanent one, lower case.
         netdef_id: the id under which netplan's files know this MAC, or None.
+        has_netdef: netplan's files know it, if under an id of no use here.
         mtu: bytes.
         nameservers, search: what systemd-resolved has for this link, by DHCP
             or by this package's overlay.
@@ -104,6 +105,7 @@ class Link:
     mac: str
     mtu: int
     netdef_id: str | None = None
+    has_netdef: bool = False
     nameservers: tuple[Address, ...] = ()
     search: tuple[str, ...] = ()
 

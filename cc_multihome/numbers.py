@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from cc_multihome.errors import LinkError
 
+# Of Ethernet, in bytes: what the kernel gives a device that nobody told.
+DEFAULT_MTU = 1500
+
 # /etc/iproute2/rt_tables
 DEFAULT_TABLE = 253
 MAIN_TABLE = 254

@@ -80,4 +80,5 @@ def _link(
         mac=mac,
         mtu=int(described["mtu"]),
         netdef_id=netdef_ids.get(mac),
+        has_netdef=mac in netdef_ids,
     )

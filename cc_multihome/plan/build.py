@@ -50,6 +50,7 @@ from cc_multihome.plan.ipv6 import (
     ipv6_exit,
     ipv6_routes,
 )
+from cc_multihome.plan.mtu import planned_mtu
 from cc_multihome.plan.pins import with_pins
 from cc_multihome.plan.policy import Exit, compile_destinations
 from cc_multihome.plan.resolver import kept_resolver, plan_resolver
@@ -79,6 +80,7 @@ def build_plan(
         _plan_interface(
             item,
             instance.enis,
+            mtu=planned_mtu(item, bound.interfaces),
             is_default=item == bound.default,
             more_routes=ipv6_routes(item, holder)
             + tuple(
@@ -190,6 +192,7 @@ def _plan_interface(
     item: BoundInterface,
     enis: tuple[Eni, ...],
     *,
+    mtu: int,
     is_default: bool,
     more_routes: tuple[Route, ...],
     more_rules: tuple[RoutingPolicyRule, ...],
@@ -208,7 +211,7 @@ def _plan_interface(
         addresses=_addresses(item.eni) + ipv6_addresses(item.eni),
         routes=(*_own_routes(item, is_default=is_default), *more_routes),
         rules=(*more_rules, *own_rules),
-        mtu=item.link.mtu,
+        mtu=mtu,
         optional=not item.eni.is_primary,
         shares_subnet=_shares_subnet(item.eni, enis),
         accept_ra=accept_ra(item.eni, enis),

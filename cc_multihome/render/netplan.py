@@ -21,14 +21,13 @@ from cc_multihome.model import (
     Route,
     RoutingPolicyRule,
 )
-from cc_multihome.numbers import MAIN_TABLE
+from cc_multihome.numbers import DEFAULT_MTU, MAIN_TABLE
 
 # The file of cloud-init's netplan renderer, in every release.
 CLOUD_INIT_NAME = "50-cloud-init.yaml"
 # networkd takes the first .network file that matches, in the order of the
 # names, and those carry the netdef's id: an id that sorts last gives way.
 LAST_ID_PREFIX = "zz-multihome-"
-DEFAULT_MTU = 1500
 
 
 def overlay(plan: Plan) -> str:

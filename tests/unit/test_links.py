@@ -83,7 +83,9 @@ def test_a_device_with_hardware_is_a_link(host: Host) -> None:
     """With its number, MAC, MTU and netplan's id."""
     host.add("ens5", "0a:00:00:00:00:01", mtu=9001)
     found = host.read({"0a:00:00:00:00:01": "id0"})
-    assert found.links == (Link("ens5", 2, "0a:00:00:00:00:01", 9001, "id0"),)
+    assert found.links == (
+        Link("ens5", 2, "0a:00:00:00:00:01", 9001, "id0", has_netdef=True),
+    )
 
 
 def test_a_device_that_netplan_does_not_know_has_no_id(host: Host) -> None:

@@ -402,6 +402,8 @@ def test_a_boot_without_cloud_init_has_what_was_kept(host: Host) -> None:
         host.vm.run("touch /etc/cloud/cloud-init.disabled")
         boot = host.reboot()
         assert "disabled" == boot.cloud_init
+    mtu = read_state(host.instance)["mtu"]
+    assert {SEED.mtu} == {mtu[name] for name in SEED_INTENT.tables}
     host.vm.run("systemctl start multihome-refresh.service", timeout=200)
     wait_for_state(host.instance, host.states[GOOD])
     assert "unchanged" == host.status()["last"]["outcome"]

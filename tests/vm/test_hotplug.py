@@ -127,6 +127,9 @@ def test_an_attached_eni_works_by_itself(host: LabInstance) -> None:
     rules = sorted([*planned_rules(INTENT), THIRDS_RULE])
     assert rules == sorted(host.priorities())
     assert 0 == sum(drops.src for drops in host.vpc.counters().values())
+    # No DHCP told it: no file of netplan's matched it before the module's.
+    mtu = read_state(host)["mtu"]
+    assert {SEED.mtu} == {mtu[name] for name in (*INTENT.tables, "ens7")}
 
 
 def test_a_secondary_address_gets_its_rule_and_loses_it(
