@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class MultihomeError(Exception):
@@ -19,12 +19,15 @@ class Problem:
         found: what was found there, as the person wrote it.
         expected: what would have been right, with the choices there are.
         origin: the file and line where it was written; empty for user-data.
+        may_pass: it may be none any more without a change of the text: what
+            the host lacks, an ENI or a user, may still come.
     """
 
     path: str
     found: str
     expected: str
     origin: str = ""
+    may_pass: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         origin = f" ({self.origin})" if self.origin else ""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from cc_multihome import history, seen, state
+from cc_multihome import follow, history, seen, state
 from cc_multihome.apply.host import Applied, apply_plan
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.restore import find_restore, restore
@@ -128,7 +128,7 @@ def take_away(trigger: str = "refresh") -> Result:
         changed = _take_all_back()
         names = (state.KEY, state.KEPT, state.PREVIOUS, state.FAILED)
         state.forget(*names)
-        state.set_active(None)
+        follow.end()
         result = Result("restored", changed)
         run.record(result)
         return result
@@ -217,13 +217,16 @@ def _act(decision: Decision | None, run: Run, *, prove: bool) -> Result:
         LOG.info("multihome is false: what was done is taken back")
         changed = _take_all_back()
         state.forget(state.KEPT, state.PREVIOUS)
-        state.set_active(None)
+        follow.end()
         return Result("off", changed)
     if run.trigger in UNATTENDED:
         history.refuse_failed(decision)
     applied = _apply(decision, run, prove=prove)
     state.forget(state.FAILED)
     history.keep(decision)
+    if state.active() is None:
+        # The boot refused the key, or `false` was in force: mended since.
+        follow.begin("person")
     outcome = "applied" if applied.changed else "unchanged"
     if run.trigger == "kept":
         outcome = "kept"

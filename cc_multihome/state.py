@@ -34,7 +34,8 @@ STATUS = "status.json"
 FAILED = "failed.json"
 # The plan that is being applied; in this boot only.
 ATTEMPT = "attempt.json"
-# In this boot the key is in force; says who put it so: "boot" or "kept".
+# In this boot the key is in force; says who put it so: "boot", "kept" or
+# "person".
 ACTIVE = "active"
 
 

@@ -12,11 +12,12 @@ import signal
 import sys
 import time
 
-from cc_multihome import state
+from cc_multihome import follow, state
 from cc_multihome.config.schema import plain
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
+from cc_multihome.discover.netplan_files import read_own_overlay
 from cc_multihome.early import other_host
 from cc_multihome.errors import (
     ConfigError,
@@ -44,12 +45,13 @@ def on_boot(key: object) -> Result:
     Raises:
         MultihomeError: it could not be done. Where the metadata service did
             not answer, or a drop-in is broken, what was kept is in force
-            again if this is its host.
+            again if this is its host. Where the user-data is wrong, and
+            nothing is in force, ENIs are left to cloud-init.
     """
     begin_boot()
     # JSON takes text alone as a key; parse() calls anything else a mistake.
     state.save(state.KEY, plain(key))
-    state.set_active("boot")
+    follow.begin("boot")
     try:
         # Not what was saved: a disk that refused it would give another key.
         return configure(key, trigger="boot")
@@ -59,8 +61,11 @@ def on_boot(key: object) -> Result:
     except ConfigError as err:
         # What is wrong in the user-data its writer has to see at once; a
         # drop-in was broken later, on a host that was right before.
-        if all(problem.origin for problem in err.problems):
+        in_user_data = [it for it in err.problems if not it.origin]
+        if not in_user_data:
             _fall_back(err)
+        elif not all(it.may_pass for it in in_user_data):
+            _leave_to_cloud_init()
         raise
 
 
@@ -73,6 +78,15 @@ def _fall_back(why: MultihomeError) -> None:
         return
     LOG.warning("the plan that was kept is applied, since %s", why)
     configure(kept["key"], trigger="kept", known=instance, because=why)
+
+
+def _leave_to_cloud_init() -> None:
+    """Let cloud-init follow ENIs, as no run of this boot will be able to.
+
+    Not where an earlier run of this boot has put a plan in force.
+    """
+    if not read_own_overlay():
+        follow.end()
 
 
 def on_refresh() -> Result | None:
@@ -138,15 +152,26 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # A unit that is stopped: undo at once, the timer would do it later.
     signal.signal(signal.SIGTERM, _end)
+    known = _last_error() if argv[0] == "refresh" else None
     try:
         {"hotplug": on_hotplug, "refresh": on_refresh}[argv[0]]()
     except RefusedError as err:
         # Known since the first time: no unit that fails every 5 minutes.
         LOG.warning("%s", err)
     except (MultihomeError, OSError) as err:
+        if isinstance(err, ConfigError) and str(err) == known:
+            # As above: who broke the file mends it, and this follows.
+            LOG.warning("%s", err)
+            return 0
         LOG.error("%s", err)
         return 1
     return 0
+
+
+def _last_error() -> str | None:
+    """Return what `multihome status` tells that the last run came to."""
+    status = state.load(state.STATUS)
+    return status.get("error") if isinstance(status, dict) else None
 
 
 def _end(number: int, _frame: object) -> None:

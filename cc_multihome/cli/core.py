@@ -43,8 +43,8 @@ class InForce:
     """What this host is to be, as far as the last runs tell.
 
     Attributes:
-        by: who put it in force in this boot, `boot` or `kept`; None when
-            nothing did, or a person.
+        by: who put it in force in this boot: `boot`, `kept`, or `person`;
+            None when nothing did.
         plan: None when none is in force, or it cannot be told.
         why_not: where there is no plan, why it cannot be told.
     """

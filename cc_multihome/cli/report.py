@@ -31,6 +31,7 @@ from cc_multihome.errors import (
     IntegrationError,
     LinkError,
     MultihomeError,
+    Problem,
     RefusedError,
     RollbackError,
     VerifyError,
@@ -165,5 +166,11 @@ def _as_dict(err: Exception, kind: _Kind, text: str) -> dict[str, Any]:
         "kind": kind.name,
         "message": text,
         "remedy": kind.remedy,
-        "problems": [vars(item) for item in problems],
+        "problems": [_mistake(item) for item in problems],
     }
+
+
+def _mistake(problem: Problem) -> dict[str, str]:
+    """Return what a person can make use of, as docs/cli.md has it."""
+    names = ("path", "found", "expected", "origin")
+    return {name: getattr(problem, name) for name in names}

@@ -57,7 +57,7 @@ class View:
 
     Attributes:
         last: the record of the last run, or None before the first.
-        in_force_by: `boot`, `kept`, or None.
+        in_force_by: `boot`, `kept`, `person`, or None.
         plan: the one in force.
         missing: what the host lacks of it, a line each.
         why_no_plan: where it cannot be told.

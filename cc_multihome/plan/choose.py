@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cc_multihome.config.model import Config, InterfaceConfig, Selector
 from cc_multihome.errors import Problem
@@ -64,7 +64,9 @@ def _select(
             "selectors that match one of this instance's ENIs:"
             f" {_list_enis(enis, entry.selector)}"
         )
-    problems.append(_selector_problem(entry, expected))
+    problem = _selector_problem(entry, expected)
+    # One that is attached later may be it.
+    problems.append(replace(problem, may_pass=not matching))
     return None
 
 

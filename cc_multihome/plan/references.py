@@ -94,7 +94,7 @@ class Referrer:
                 expected = (
                     "a user of this host: there is none of that name (yet)"
                 )
-                self._refuse(pin.path, repr(pin.name), expected)
+                self._refuse(pin.path, repr(pin.name), expected, may_pass=True)
             elif via is not None:
                 first = seen.setdefault(uid, (via.name, pin.path))
                 if first == (via.name, pin.path):
@@ -182,8 +182,11 @@ class Referrer:
         hint = closest(name, known)
         return f"{choices}; did you mean {hint}?" if hint else choices
 
-    def _refuse(self, path: str, found: str, expected: str) -> None:
-        self.problems.append(Problem(path, found, expected))
+    def _refuse(
+        self, path: str, found: str, expected: str, *, may_pass: bool = False
+    ) -> None:
+        problem = Problem(path, found, expected, may_pass=may_pass)
+        self.problems.append(problem)
 
 
 def _may_appear(choice: Choice) -> bool:

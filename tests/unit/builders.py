@@ -20,8 +20,12 @@ from ipaddress import (
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cc_multihome import follow
 from cc_multihome.config.parse import parse
 from cc_multihome.discover.netplan_files import NetplanFile
+from cc_multihome.errors import CommandError
 from cc_multihome.files import File
 from cc_multihome.model import (
     LEARNED,
@@ -221,6 +225,40 @@ def netplan_file(name: str, ethernets: dict[str, Any]) -> NetplanFile:
 def texts(files: Sequence[File]) -> dict[str, str | None]:
     """Map path to text."""
     return {str(file.path): file.text for file in files}
+
+
+class Socket:
+    """Stands in for systemd, and has the socket of cloud-init's hotplug.
+
+    Attributes:
+        unit: its properties; an error is raised.
+        calls: what systemctl was told.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.unit: dict[str, str] | CommandError = {
+            "ActiveState": "inactive",
+            "UnitFileState": "enabled",
+        }
+        self.calls: list[str] = []
+        patch.setattr(follow, "read_unit", self.read_unit)
+        patch.setattr(follow, "run", self.run)
+
+    def read_unit(self, name: str, *_: str) -> dict[str, str]:
+        """Show it."""
+        assert name == follow.SOCKET
+        if isinstance(self.unit, CommandError):
+            raise self.unit
+        return self.unit
+
+    def run(self, argv: Sequence[str]) -> str:
+        """Start it, or stop it."""
+        self.calls.append(" ".join(argv))
+        if isinstance(self.unit, CommandError):
+            raise self.unit
+        state = "active" if "start" in argv else "inactive"
+        self.unit = {**self.unit, "ActiveState": state}
+        return ""
 
 
 class FakeRun:

@@ -216,6 +216,26 @@ def test_a_selector_by_subnet_lists_the_subnets() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("interfaces: {x: {device_number: 7}}", True, id="no ENI"),
+        pytest.param("users: {nobody-yet: ens6}", True, id="no user"),
+        pytest.param("default: ens9", False, id="no such name"),
+        pytest.param(
+            "interfaces: {x: {device_number: 0}, y: {device_number: 0}}",
+            False,
+            id="two names of one ENI",
+        ),
+    ],
+)
+def test_a_mistake_that_may_pass_is_known_by_it(
+    text: str, expected: bool
+) -> None:
+    """An ENI may be attached later, and a user may be made."""
+    assert expected == problem(text).may_pass
+
+
 def test_all_selectors_must_match() -> None:
     """Two that match an ENI each match none together."""
     found = problem("interfaces: {x: {device_number: 0, eni_id: eni-01}}")

@@ -103,9 +103,7 @@ def test_an_eni_that_is_left_alone_is_no_example() -> None:
 
 def test_the_next_run_plans_the_same() -> None:
     """Then the overlay names the link, and it has what was planned."""
-    first = planned(
-        links((JUMBO, TOLD), (JUMBO, TOLD), (DEFAULT, NEVER_TOLD))
-    )
+    first = planned(links((JUMBO, TOLD), (JUMBO, TOLD), (DEFAULT, NEVER_TOLD)))
     assert first == planned(links(*((mtu, TOLD) for mtu in first)))
 
 

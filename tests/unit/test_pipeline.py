@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cc_multihome import history, pipeline, seen, state
+from cc_multihome import follow, history, pipeline, seen, state
 from cc_multihome.apply import lock
 from cc_multihome.apply.host import Applied, Changes
 from cc_multihome.apply.lock import holder
@@ -38,7 +38,13 @@ from cc_multihome.pipeline import (
     roll_back,
     take_away,
 )
-from tests.unit.builders import instance, link, observed_of, plan_for
+from tests.unit.builders import (
+    Socket,
+    instance,
+    link,
+    observed_of,
+    plan_for,
+)
 
 OK = (LevelResult("kernel", "ok"),)
 
@@ -68,6 +74,7 @@ class World:
         self.before: list[Instance | None] = []
         patch.setattr(seen, "read_links", self.read_links)
         patch.setattr(lock, "LOCK", folder / "run" / "lock")
+        self.socket = Socket(patch)
         patch.setattr(pipeline, "decide", self.decide)
         patch.setattr(pipeline, "apply_plan", self.apply_plan)
         patch.setattr(pipeline, "restore", self.restore)
@@ -503,6 +510,42 @@ def test_taking_away_forgets_the_key(world: World) -> None:
     assert state.load(state.KEY) is None
     assert state.active() is None
     assert status()["outcome"] == "restored"
+
+
+def test_what_a_person_mended_is_in_force(world: World) -> None:
+    """From then on the timer and hotplug follow, and cloud-init does not."""
+    world.socket.unit = {"ActiveState": "active", "UnitFileState": "enabled"}
+    world.error, world.begun = VerifyError("no route"), False
+    with pytest.raises(VerifyError):
+        configure({}, trigger="person")
+    assert state.active() is None
+    world.error = None
+    configure({}, trigger="person")
+    assert state.active() == "person"
+    assert world.socket.calls == [f"systemctl stop {follow.SOCKET}"]
+
+
+def test_who_put_the_key_in_force_stays_who(world: World) -> None:
+    """A later run by a person is not it."""
+    state.set_active("boot")
+    configure({}, trigger="person")
+    assert state.active() == "boot"
+
+
+@pytest.mark.parametrize("key", [False, None])
+def test_what_is_taken_back_is_left_to_cloud_init(
+    world: World, key: object
+) -> None:
+    """By `multihome: false`, or by `multihome restore`."""
+    state.set_active("boot")
+    if key is False:
+        world.fingerprint = None
+        configure(False)
+    else:
+        take_away()
+    assert state.active() is None
+    started = f"systemctl start --no-block {follow.SOCKET}"
+    assert world.socket.calls == [started]
 
 
 def test_a_state_that_cannot_be_written_does_not_undo_the_network(

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from cc_multihome import inherited, state, triggers
+from cc_multihome import follow, inherited, state, triggers
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
+from cc_multihome.discover.netplan_files import NetplanFile
 from cc_multihome.errors import (
     ConfigError,
     ImdsError,
@@ -22,7 +23,13 @@ from cc_multihome.errors import (
 from cc_multihome.model import Instance, Link
 from cc_multihome.pipeline import Result
 from cc_multihome.triggers import main, on_boot, on_hotplug, on_refresh
-from tests.unit.builders import SEED_KEY, instance, links_of
+from tests.unit.builders import (
+    SEED_KEY,
+    Socket,
+    instance,
+    links_of,
+    netplan_file,
+)
 
 THIRD = "02:00:00:00:00:33"
 
@@ -33,6 +40,7 @@ class World:
     Attributes:
         runs: what configure() was called with.
         errors: what it raises, one after the other.
+        overlay: this package's own, of an earlier run of this boot.
         seen: metadata, one reading after the other; the last one stays.
     """
 
@@ -46,6 +54,9 @@ class World:
         patch.setattr(state, "RUN", folder / "run")
         (folder / "instance-id").write_text(f"{instance().instance_id}\n")
         patch.setattr(inherited, "INSTANCE_ID", folder / "instance-id")
+        self.socket = Socket(patch)
+        self.overlay: tuple[NetplanFile, ...] = ()
+        patch.setattr(triggers, "read_own_overlay", lambda: self.overlay)
         patch.setattr(triggers, "configure", self.configure)
         patch.setattr(triggers, "read_instance", self.read_instance)
         patch.setattr(triggers, "read_links", self.read_links)
@@ -170,6 +181,74 @@ def test_a_broken_drop_in_leaves_the_last_good_config_in_force(
     with pytest.raises(ConfigError):
         on_boot(SEED_KEY)
     assert [run["trigger"] for run in world.runs] == triggers_run
+
+
+WRONG = Problem("multihome.default", "'x'", "a name")
+IN_FILE = replace(WRONG, origin="x.yaml, line 7")
+NOT_YET = Problem("multihome.interfaces.a", "{}", "one", may_pass=True)
+
+
+@pytest.mark.parametrize(
+    ("problems", "active"),
+    [
+        pytest.param([WRONG], None, id="user-data"),
+        pytest.param([WRONG, IN_FILE], None, id="both"),
+        pytest.param([WRONG, NOT_YET], None, id="an ENI would not help"),
+        pytest.param([IN_FILE], "boot", id="drop-in"),
+        pytest.param([NOT_YET], "boot", id="an ENI that may be attached"),
+        pytest.param([NOT_YET, IN_FILE], "boot", id="both may be mended"),
+    ],
+)
+@pytest.mark.parametrize("kept", [False, True])
+def test_wrong_user_data_leaves_enis_to_cloud_init(
+    world: World, problems: list[Problem], active: str | None, kept: bool
+) -> None:
+    """Else an ENI that is attached would be served by nobody."""
+    if kept:
+        value = {"key": SEED_KEY, "metadata": tree_of(instance())}
+        state.save(state.KEPT, value)
+    state.set_active(None)
+    world.errors = [ConfigError(tuple(problems))]
+    with pytest.raises(ConfigError):
+        on_boot(SEED_KEY)
+    assert active == state.active()
+    started = f"systemctl start --no-block {follow.SOCKET}"
+    assert world.socket.calls == ([] if active else [started])
+
+
+def test_what_an_earlier_run_put_in_force_is_followed_on(
+    world: World,
+) -> None:
+    """cloud-init was run again by hand, with another key."""
+    world.overlay = (netplan_file("55-multihome.yaml", {}),)
+    world.errors = [ConfigError((WRONG,))]
+    with pytest.raises(ConfigError):
+        on_boot(SEED_KEY)
+    assert state.active() == "boot"
+    assert world.socket.calls == []
+
+
+def test_a_mistake_that_is_known_fails_no_unit_every_five_minutes(
+    world: World,
+) -> None:
+    """The first time it does, and so does another one, or an attachment."""
+    first, other = ConfigError((IN_FILE,)), ConfigError((WRONG,))
+
+    def told(err: Exception, trigger: str) -> int:
+        world.errors = [err]
+        done = main([trigger])
+        state.save(state.STATUS, {"error": str(err)})
+        return done
+
+    assert 1 == told(first, "refresh")
+    assert 0 == told(first, "refresh")
+    assert 0 == told(first, "refresh")
+    assert 1 == told(other, "refresh")
+    assert 1 == told(other, "hotplug")
+    assert 1 == told(VerifyError("no route"), "refresh")
+    assert 1 == told(VerifyError("no route"), "refresh")
+    state.save(state.STATUS, ["damaged"])
+    assert 1 == told(first, "refresh")
 
 
 def test_a_key_that_is_no_json_is_told_and_not_stumbled_upon(

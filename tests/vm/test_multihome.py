@@ -261,21 +261,50 @@ def test_a_reboot_ends_in_the_same_state(seed: LabInstance) -> None:
 def test_a_wrong_key_changes_nothing_and_says_why(
     lab_run: Run, deb: Path
 ) -> None:
-    """The host boots with stock networking; the log holds one clear error."""
-    data = user_data.multihome(
-        SEED_INTENT, policy=[{"to": ["192.0.2.14"], "via": "nowhere"}]
-    )
+    """The host boots with stock networking; the log holds one clear error.
+
+    cloud-init follows ENIs then, as without the module, until a person has
+    mended it.
+    """
+    data = user_data.multihome(SEED_INTENT, default="nowhere")
     image = with_package("trixie", deb)
     with booted(lab_run, image, SEED_INTENT, data, label="bad") as instance:
         log = instance.vm.run(f"grep -c 'mistake in the conf' {LOG}").out
         said = instance.vm.run(f"grep -A3 'mistake in the conf' {LOG}").out
         column = instance.column("wrong key", SEED_INTENT)
         state = read_state(instance)
+        refused = who_follows(instance)
+        instance.vm.run("mkdir /etc/multihome.d")
+        instance.vm.agent.put(
+            b"default: public\n", "/etc/multihome.d/50-mend.yaml"
+        )
+        instance.vm.run("multihome apply", timeout=200)
+        mended = who_follows(instance)
+        rules = instance.priorities()
 
     assert "1" == log.strip()
-    assert "multihome.policy[0].via: found 'nowhere'" in said
+    assert "multihome.default: found 'nowhere'" in said
     assert "private, public" in said
     assert {"lo", "ens5", "ens6"} == set(state["links"])
     assert "active" == state["resolved"]
     inbound = [item for item in column.verdicts if item.flow.id[:3] == "in "]
     assert inbound and all(item.ok for item in inbound)
+    assert ("active", "", []) == refused
+    assert ("inactive", "person", []) == mended
+    assert planned_rules(SEED_INTENT) == rules
+
+
+def who_follows(instance: LabInstance) -> tuple[str, str, list[str]]:
+    """Do what the timer does; then say whether cloud-init follows ENIs.
+
+    Returns the state of the socket of cloud-init's hotplug, who put the key
+    in force, and the module's units that failed.
+    """
+    instance.vm.run("systemctl start multihome-refresh", timeout=200)
+    socket = instance.vm.run(
+        "systemctl is-active cloud-init-hotplugd.socket", check=False
+    )
+    by = instance.vm.run("cat /run/multihome/active", check=False)
+    failed = instance.vm.run("systemctl --failed --plain --no-legend").out
+    units = [line for line in failed.splitlines() if "multihome" in line]
+    return socket.out.strip(), by.out.strip(), units
