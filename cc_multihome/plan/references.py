@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from cc_multihome.config.checks import one_via, spell
@@ -18,6 +19,9 @@ from cc_multihome.plan.bound import (
     kernel_name,
 )
 from cc_multihome.plan.choose import Choice, has_address
+
+# Of an Ethernet device (systemd.net-naming-scheme(7)), as ens5 or eth0.
+KERNEL_NAME = re.compile(r"(en[a-zX]?|eth)[0-9]")
 
 
 class Referrer:
@@ -154,8 +158,20 @@ class Referrer:
     def _find(self, path: str, name: str) -> BoundInterface | None:
         found = self._known.get(name)
         if found is None and not self._is_named_wrongly(name):
-            self._refuse(path, repr(name), self._expected(name))
+            self._refuse(
+                path,
+                repr(name),
+                self._expected(name),
+                may_pass=self._may_come(name),
+            )
         return found
+
+    def _may_come(self, name: str) -> bool:
+        """Say whether an ENI that is attached later may have the name."""
+        links = (it.link for it in self._chosen if it.link)
+        known = {kernel_name(link) for link in links}
+        known.update(entry.name for entry in self._config.interfaces)
+        return bool(KERNEL_NAME.match(name)) and name not in known
 
     def _is_named_wrongly(self, name: str) -> bool:
         """Say whether the mistake, or the lack, is reported elsewhere."""

@@ -221,7 +221,13 @@ def test_a_selector_by_subnet_lists_the_subnets() -> None:
     [
         pytest.param("interfaces: {x: {device_number: 7}}", True, id="no ENI"),
         pytest.param("users: {nobody-yet: ens6}", True, id="no user"),
-        pytest.param("default: ens9", False, id="no such name"),
+        pytest.param("default: ens9", True, id="no device of that name"),
+        pytest.param("default: pubic", False, id="no such name"),
+        pytest.param(
+            "interfaces: {x: {device_number: 1}}\ndefault: ens6",
+            False,
+            id="the kernel's name of one that has another",
+        ),
         pytest.param(
             "interfaces: {x: {device_number: 0}, y: {device_number: 0}}",
             False,
