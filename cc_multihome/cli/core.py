@@ -33,6 +33,7 @@ from cc_multihome.explain.way import Way
 from cc_multihome.files import File, read_text
 from cc_multihome.model import Address, Observed, Plan
 from cc_multihome.plan.from_dict import plan_from_dict
+from cc_multihome.render import RT_TABLES
 from cc_multihome.render.resolv_conf import resolv_conf
 
 _LOOKS = {"kernel": changed_settings, "services": changed_resolver}
@@ -195,7 +196,9 @@ def in_force(status: Mapping[str, Any] | None) -> InForce:
     the run before.
     """
     by = state.active()
-    if status is None or (by is None and not host.own_files()):
+    # The names of the tables outlive the boot that they are of.
+    files = set(host.own_files()) - {host.ROOT / RT_TABLES}
+    if status is None or (by is None and not files):
         return InForce(by, None)
     if status["outcome"] in ("off", "restored"):
         return InForce(None, None)

@@ -18,6 +18,7 @@ from cc_multihome.cli.style import Style
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.errors import ImdsError
 from cc_multihome.plan.as_dict import plan_as_dict
+from cc_multihome.render import RT_TABLES
 from tests.unit.builders import SEED_KEY, instance, observed_of, plan_for
 from tests.unit.cli_host import CliHost, make, read_json, record
 
@@ -262,6 +263,8 @@ def test_what_was_taken_away_is_not_in_force(kept: Kept, outcome: str) -> None:
 def test_the_record_of_an_earlier_boot_is_not_in_force(kept: Kept) -> None:
     """It is in /var; what is in force is in /run."""
     kept.active = None
+    assert core.in_force(record(plan_for())).plan is None
+    kept.files = (apply_host.ROOT / RT_TABLES,)
     assert core.in_force(record(plan_for())).plan is None
     kept.files = (Path("/run/netplan/55-multihome.yaml"),)
     assert core.in_force(record(plan_for())).plan == plan_for()
