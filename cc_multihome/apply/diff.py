@@ -62,7 +62,7 @@ def mismatches(plan: Plan, observed: Observed) -> tuple[str, ...]:
 
 
 def unheard(plan: Plan, observed: Observed) -> tuple[str, ...]:
-    """Name the interfaces on which no router has advertised itself."""
+    """Name the interfaces that have no route by a router that they learned."""
     return tuple(
         item.name
         for item in plan.interfaces

@@ -190,7 +190,8 @@ def _explain(
         sorted(f"{name} {address}" for name, address in observed.addresses)
     )
     told = (
-        f"No router advertisement of IPv6 came on {', '.join(silent)}.\n"
+        f"No route by a learned router on {', '.join(silent)}: does a router"
+        " advertise itself there, and does nothing drop ICMPv6?\n"
         if silent
         else ""
     )

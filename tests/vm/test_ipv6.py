@@ -7,6 +7,8 @@ other suites, whose networkd and netplan differ, have the flows once.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,23 +25,51 @@ from tests.lab.expected import (
     planned_defaults,
     planned_rules,
 )
+from tests.lab.far_server import FAR_PORT
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.pinging import is_answered, pinging
+from tests.lab.shape import LabEni
 from tests.lab.shapes_ipv6 import CONTAINER, DUAL, ONLY
 from tests.lab.user_data import Intent
 from tests.vm.containers import add_container, container_verdicts
+from tests.vm.pins import APPLY, DROP_IN, configure
 from tests.vm.state import (
     LOG,
     RUN_AGAIN,
     assert_flows,
     file_stamps,
     read_state,
+    wait_for,
 )
 
 # So far from the others that its rule is one of its own.
 NEW = "2001:db8:60:1::a5"
 NEW_RULE = (31101, NEW, 20)
+LATE = LabEni(
+    "late",
+    "eni-0e0000000000000005",
+    "06:00:00:00:06:05",
+    4,
+    "private",
+    ("10.224.184.61",),
+    ipv6s=("2001:db8:60:2::61",),
+)
+# How somebody runs a command; of users that every Debian has, one without a
+# login, and of units one that exists for that command alone.
+BEGIN = {
+    "as proxy": "setpriv --reuid=proxy --clear-groups",
+    "as once": "systemd-run -q --unit=once --wait --pipe --collect",
+    "as root": "",
+}
+# A person's run that does not wait a minute for what does not come.
+IN_SHORT = """
+from functools import partial
+import cc_multihome.apply.host as host
+from cc_multihome import pipeline
+host.verify = partial(host.verify, timeout=15.0)
+pipeline.configure(pipeline.read_key(), trigger="person")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +192,100 @@ def test_an_address_comes_and_goes_and_others_lose_nothing(
     assert_right(dual, DUAL)
 
 
+def test_pins_hold_over_ipv6(dual: LabInstance) -> None:
+    """Of a user and of a service; a bound socket stays with its ENI."""
+    own = {name: DUAL.shape.eni(name).ipv6s[0] for name in ("twin", "public")}
+    asked = {
+        "as proxy": ("", own["twin"]),
+        "as proxy, bound": (own["public"], own["public"]),
+        "as once.service": ("", own["twin"]),
+        "as root": ("", own["public"]),
+    }
+    configure(dual, "users: {proxy: twin}\nservices: {once.service: twin}\n")
+    for who, (bind, source) in asked.items():
+        assert source == saw(dual, who, bind), who
+    # Negative twin.
+    dual.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
+    for who in ("as proxy", "as once.service"):
+        assert own["public"] == saw(dual, who, ""), who
+
+
+def saw(instance: LabInstance, who: str, bind: str) -> str:
+    """Ask a far host over IPv6; return whom it saw."""
+    bound = f",bind=[{bind}]" if bind else ""
+    ask = f"socat -T 8 - TCP6:[{DUAL.unnamed_ipv6}]:{FAR_PORT}{bound}"
+    begin = next(it for key, it in BEGIN.items() if who.startswith(key))
+    answer = instance.vm.run(f"{begin} {ask} < /dev/null").out
+    return str(json.loads(answer)["saw"])
+
+
+def test_an_eni_with_ipv6_comes_and_goes(dual: LabInstance) -> None:
+    """Nobody does anything on the host; the subnet is one of two others."""
+    with_late = replace(DUAL.shape, enis=(*DUAL.shape.enis, LATE))
+    intent = replace(
+        DUAL, shape=with_late, tables={**DUAL.tables, "late": 31004}
+    )
+
+    def attach() -> None:
+        dual.vpc.update(with_late)
+        dual.vm.plug(LATE)
+        wait_for(
+            lambda: (
+                is_answered(dual.vpc.corp, LATE.ipv6s[0], within=2)
+                and planned_rules(intent, 6) == sorted(dual.priorities("-6"))
+            ),
+            "no answer by it, or no rule of it",
+        )
+
+    def detach() -> None:
+        dual.vm.unplug("late")
+        dual.vpc.update(DUAL.shape)
+        table = "grep 31004 /etc/iproute2/rt_tables.d/multihome.conf"
+        wait_for(
+            lambda: 0 != dual.vm.run(table, check=False).status,
+            "the name of its table is still there",
+        )
+        busy = "systemctl is-active multihome-hotplug.service"
+        wait_for(
+            lambda: "activating" not in dual.vm.run(busy, check=False).out,
+            "the run does not end",
+        )
+
+    steady = [DUAL.shape.eni(it).ipv6s[0] for it in ("private", "public")]
+    others_lose_nothing(dual, steady, attach)
+    assert_flows(dual, intent)
+    others_lose_nothing(dual, steady, detach)
+    assert planned_rules(DUAL, 6) == sorted(dual.priorities("-6"))
+    assert planned_defaults(DUAL) == ipv6_defaults(dual)
+
+
+def test_what_was_lost_of_ipv6_is_told_and_comes_back(
+    dual: LabInstance,
+) -> None:
+    """A rule and two routes that somebody deleted; nothing else is told."""
+    (table,) = (it for name, it in DUAL.tables.items() if name == "public")
+    address = DUAL.shape.eni("public").ipv6s[0]
+    lost = [
+        f"route ::/0 via _ipv6ra dev public table {table} is missing",
+        "route ::/0 via _ipv6ra dev public table 254 is missing",
+        f"rule 31101: from {address} lookup {table} is missing",
+    ]
+    dual.vm.run(
+        f"ip -6 rule del from {address} priority 31101;"
+        f" ip -6 route del default table {table};"
+        " ip -6 route del default table main"
+    )
+    verified = dual.vm.run("multihome verify --timeout 0", check=False)
+    status = dual.vm.run("multihome status --json", check=False)
+
+    assert (1, 1) == (verified.status, status.status)
+    assert lost == sorted(json.loads(status.out)["missing"])
+    for line in lost:
+        assert line in verified.out
+    refresh(dual)
+    assert_right(dual, DUAL)
+
+
 def test_lost_advertisements_break_nothing(dual: LabInstance) -> None:
     """The routes stay for the router's lifetime, which is half an hour."""
     state = read_both(dual)
@@ -186,6 +310,31 @@ def test_a_container_of_a_delegated_prefix_answers_by_its_eni(
     assert [] == [item.detail for item in verdicts if not item.ok]
     assert 0 == sum(it.src for it in dual.vpc.counters().values())
     assert planned_defaults(DUAL) == ipv6_defaults(dual)
+
+
+def test_without_advertisements_it_is_as_without_the_module(
+    dual: LabInstance,
+) -> None:
+    """From cloud-init's networking: the change is taken back, and told."""
+    dual.vm.run("multihome restore", timeout=200)
+    dual.vpc.lose_advertisements()
+    try:
+        done = dual.vm.run(
+            f"python3 -c {shlex.quote(IN_SHORT)}", check=False, timeout=200
+        )
+        status = dual.vm.run("multihome status", check=False).out
+        reached = [
+            is_answered(*dual.vpc.outside(name), within=10)
+            for name in ("private", "public")
+        ]
+    finally:
+        dual.vpc.lose_advertisements(lost=False)
+    assert "The former state was put back." in done.err
+    silent = "No router advertisement of IPv6 came on private, public, twin."
+    assert silent in status
+    assert [True, True] == reached
+    dual.vm.run("multihome apply", timeout=200)
+    assert_right(dual, DUAL)
 
 
 def test_both_families_come_up_the_same_after_a_reboot(
