@@ -8,7 +8,6 @@ other suites, whose networkd and netplan differ, have the flows once.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -62,14 +61,6 @@ BEGIN = {
     "as once": "systemd-run -q --unit=once --wait --pipe --collect",
     "as root": "",
 }
-# A person's run that does not wait a minute for what does not come.
-IN_SHORT = """
-from functools import partial
-import cc_multihome.apply.host as host
-from cc_multihome import pipeline
-host.verify = partial(host.verify, timeout=15.0)
-pipeline.configure(pipeline.read_key(), trigger="person")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -259,33 +250,6 @@ def test_an_eni_with_ipv6_comes_and_goes(dual: LabInstance) -> None:
     assert planned_defaults(DUAL) == ipv6_defaults(dual)
 
 
-def test_what_was_lost_of_ipv6_is_told_and_comes_back(
-    dual: LabInstance,
-) -> None:
-    """A rule and two routes that somebody deleted; nothing else is told."""
-    (table,) = (it for name, it in DUAL.tables.items() if name == "public")
-    address = DUAL.shape.eni("public").ipv6s[0]
-    lost = [
-        f"route ::/0 via _ipv6ra dev public table {table} is missing",
-        "route ::/0 via _ipv6ra dev public table 254 is missing",
-        f"rule 31101: from {address} lookup {table} is missing",
-    ]
-    dual.vm.run(
-        f"ip -6 rule del from {address} priority 31101;"
-        f" ip -6 route del default table {table};"
-        " ip -6 route del default table main"
-    )
-    verified = dual.vm.run("multihome verify --timeout 0", check=False)
-    status = dual.vm.run("multihome status --json", check=False)
-
-    assert (1, 1) == (verified.status, status.status)
-    assert lost == sorted(json.loads(status.out)["missing"])
-    for line in lost:
-        assert line in verified.out
-    refresh(dual)
-    assert_right(dual, DUAL)
-
-
 def test_lost_advertisements_break_nothing(dual: LabInstance) -> None:
     """The routes stay for the router's lifetime, which is half an hour."""
     state = read_both(dual)
@@ -310,31 +274,6 @@ def test_a_container_of_a_delegated_prefix_answers_by_its_eni(
     assert [] == [item.detail for item in verdicts if not item.ok]
     assert 0 == sum(it.src for it in dual.vpc.counters().values())
     assert planned_defaults(DUAL) == ipv6_defaults(dual)
-
-
-def test_without_advertisements_it_is_as_without_the_module(
-    dual: LabInstance,
-) -> None:
-    """From cloud-init's networking: the change is taken back, and told."""
-    dual.vm.run("multihome restore", timeout=200)
-    dual.vpc.lose_advertisements()
-    try:
-        done = dual.vm.run(
-            f"python3 -c {shlex.quote(IN_SHORT)}", check=False, timeout=200
-        )
-        status = dual.vm.run("multihome status", check=False).out
-        reached = [
-            is_answered(*dual.vpc.outside(name), within=10)
-            for name in ("private", "public")
-        ]
-    finally:
-        dual.vpc.lose_advertisements(lost=False)
-    assert "The former state was put back." in done.err
-    silent = "No router advertisement of IPv6 came on private, public, twin."
-    assert silent in status
-    assert [True, True] == reached
-    dual.vm.run("multihome apply", timeout=200)
-    assert_right(dual, DUAL)
 
 
 def test_both_families_come_up_the_same_after_a_reboot(
