@@ -94,6 +94,14 @@ def test_a_run_that_does_not_end_is_ended(
         assert -ended_by == host.drive(fault).status
         host.wait_until_undone()
         assert "killed" in host.status()["failed"]["error"]
+    kept = f"{STATE}/key.json"
+    host.vm.agent.put(json.dumps(MORE).encode(), kept)
+    host.vm.run("systemctl start multihome-refresh.service", timeout=200)
+    host.vm.agent.put(json.dumps(KEY).encode(), kept)
+    last = host.status()["last"]
+    assert ("refresh", "refused") == (last["trigger"], last["outcome"])
+    assert "not tried again" in last["error"]
+    assert host.states[GOOD] == read_state(host.instance)
 
 
 def test_a_run_that_hangs_does_not_take_cloud_init_along(host: Host) -> None:
@@ -407,3 +415,21 @@ def test_a_boot_without_cloud_init_has_what_was_kept(host: Host) -> None:
     host.vm.run("systemctl start multihome-refresh.service", timeout=200)
     wait_for_state(host.instance, host.states[GOOD])
     assert "unchanged" == host.status()["last"]["outcome"]
+
+
+def test_a_boot_without_cloud_init_on_other_hardware(host: Host) -> None:
+    """What was kept is not for it: cloud-init's networking is in force."""
+    with host.case(
+        "the same, with an ENI more",
+        "refused",
+        error="its devices have the MACs",
+        start=None,
+        ends=None,
+    ):
+        host.vm.run("systemctl mask --runtime multihome-hotplug.service")
+        host.vpc.update(WITH_THIRD)
+        host.vm.plug(THIRD)
+        boot = host.reboot()
+        assert ("disabled", "running") == (boot.cloud_init, boot.system)
+        assert THIRD.mac in host.status()["last"]["error"]
+        assert "ens5" in read_state(host.instance)["links"]
