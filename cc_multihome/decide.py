@@ -19,6 +19,7 @@ from cc_multihome.discover.leases import Leases, with_leases
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.main_routes import read_main_routes
 from cc_multihome.discover.netplan_files import (
+    former_names,
     netdef_ids,
     read_netplan_files,
     read_own_overlay,
@@ -120,13 +121,14 @@ def _decide(
         parsed = without_detached(parsed, instance)
     config = parsed.config
     assert config is not None
-    host = read_links(netdef_ids((*own, *files)))
+    former = former_names(own, files)
+    host = read_links({**netdef_ids(files), **former})
     if known is None:
         _require_managed(netdef_ids(own), host.links, instance)
     if before is not None:
         require_whole(instance, before, host.links)
     links = with_leases(
-        _with_names_of_the_kernel(host.links, netdef_ids(own)), own, leases
+        _with_names_of_the_kernel(host.links, former), own, leases
     )
     usable = instance if read_has_ipv6() else without_ipv6(instance)
     if usable != instance:
@@ -155,7 +157,7 @@ def _decide(
 
 
 def _with_names_of_the_kernel(
-    links: Iterable[Link], own: Mapping[str, str]
+    links: Iterable[Link], former: Mapping[str, str]
 ) -> tuple[Link, ...]:
     """Drop an id that is no name of the device's.
 
@@ -163,11 +165,11 @@ def _with_names_of_the_kernel(
     the one that is taken over here becomes the interface's name again.
 
     Args:
-        own: MAC -> id of this package's overlay, which is a former name.
+        former: MAC -> the name before this package's, which is such an id.
     """
     return tuple(
         link
-        if link.mac in own or link.netdef_id == link.ifname
+        if link.mac in former or link.netdef_id == link.ifname
         else replace(link, netdef_id=None)
         for link in links
     )

@@ -26,8 +26,14 @@ from cc_multihome.apply.resolver import restore_resolver
 from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import restore_sysctls
 from cc_multihome.discover.links import read_links
-from cc_multihome.discover.netplan_files import netdef_ids, read_own_overlay
-from cc_multihome.errors import RefusedError, RollbackError
+from cc_multihome.discover.netplan_files import (
+    NetplanFile,
+    former_names,
+    netdef_ids,
+    read_netplan_files,
+    read_own_overlay,
+)
+from cc_multihome.errors import LinkError, RefusedError, RollbackError
 from cc_multihome.files import File, is_ours, write
 from cc_multihome.model import Plan, Resolver
 from cc_multihome.render import RT_TABLES
@@ -38,7 +44,7 @@ LOG = logging.getLogger(__name__)
 def find_restore() -> Changes:
     """Say what restore() would change. Reads only."""
     nothing = Plan((), Resolver((), ()), policy_table=None, ifgroup=None)
-    names = _names_back(netdef_ids(read_own_overlay()))
+    names = _names_back(_read_former_names())
     return replace(find_changes(nothing, ()), names=names)
 
 
@@ -51,15 +57,15 @@ def restore() -> None:
         RollbackError: the network was, some of the rest was not; or neither
             that nor the plan is in force whole.
     """
-    former_names = netdef_ids(read_own_overlay())
+    names_before = _read_former_names()
     files, tables = own_files(), ROOT / RT_TABLES
     network = [path for path in files if path != tables]
     if network:
-        _restore_network(network, former_names)
+        _restore_network(network, names_before)
     _take(
         {
             "services without a mark": partial(_restore_services, network),
-            "device groups": partial(_restore_groups, former_names),
+            "device groups": partial(_restore_groups, names_before),
             "the kernel's settings": restore_sysctls,
             "nftables without its table": restore_table,
             # Not with the network: /etc may be read-only, /run never is.
@@ -69,22 +75,34 @@ def restore() -> None:
     )
 
 
+def _read_former_names() -> dict[str, str]:
+    own = read_own_overlay()
+    files: tuple[NetplanFile, ...] = ()
+    # Of use without the overlay alone.
+    if not netdef_ids(own):
+        try:
+            files = read_netplan_files(ROOT)
+        except LinkError as err:
+            LOG.warning("devices keep their names: %s", err)
+    return former_names(own, files, ROOT)
+
+
 def _restore_network(
-    files: Iterable[Path], former_names: Mapping[str, str]
+    files: Iterable[Path], names_before: Mapping[str, str]
 ) -> None:
     foreign = remember_foreign()
     with ExitStack() as stack:
         checkpoint = stack.enter_context(Checkpoint(_arm(stack)))
         # Registered first, so they run last, when the files are there again.
         if foreign:
-            checkpoint.add(PutForeignBack.of(former_names.values(), foreign))
+            checkpoint.add(PutForeignBack.of(names_before.values(), foreign))
         checkpoint.add(ReloadAgain())
         stack.enter_context(taken_back())
-        rename_links(_names_back(former_names), checkpoint)
+        rename_links(_names_back(names_before), checkpoint)
         for path in files:
             checkpoint.add(PutFileBack.of(path))
             write(File(path, None))
-    keep_foreign(foreign, former_names.values())
+    keep_foreign(foreign, names_before.values())
 
 
 def _arm(stack: ExitStack) -> Path | None:
@@ -105,12 +123,12 @@ def _remove(path: Path) -> None:
         write(File(path, None))
 
 
-def _names_back(former_names: Mapping[str, str]) -> dict[str, str]:
+def _names_back(names_before: Mapping[str, str]) -> dict[str, str]:
     """Map a device's name now to the one that its MAC had."""
     return {
-        link.ifname: former_names[link.mac]
+        link.ifname: names_before[link.mac]
         for link in read_links({}).links
-        if link.mac in former_names and former_names[link.mac] != link.ifname
+        if link.mac in names_before and names_before[link.mac] != link.ifname
     }
 
 
@@ -119,9 +137,9 @@ def _restore_services(files: Iterable[Path]) -> None:
         take_up_files([File(path, None) for path in files], checkpoint)
 
 
-def _restore_groups(former_names: Mapping[str, str]) -> None:
+def _restore_groups(names_before: Mapping[str, str]) -> None:
     for link in read_links({}).links:
-        if link.mac in former_names:
+        if link.mac in names_before:
             set_group(link.ifname, 0)
 
 

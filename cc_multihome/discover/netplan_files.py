@@ -123,6 +123,38 @@ def netdef_ids(files: Iterable[NetplanFile]) -> dict[str, str]:
     return ids
 
 
+def former_names(
+    own: Iterable[NetplanFile],
+    files: Iterable[NetplanFile],
+    root: Path = Path("/"),
+) -> dict[str, str]:
+    """Map MAC (lower case) to the name of its device before this package.
+
+    The overlay knows. Where somebody has damaged it, or taken it away, and
+    the rest of this package's files is there, devices may still have their
+    new names: the former one is what the files of others give (`set-name`),
+    without which those do not match the device.
+    """
+    found = netdef_ids(own)
+    if found or not _has_own(root):
+        return found
+    return {
+        mac: str(netdef["set-name"])
+        for file in files
+        for netdef in file.ethernets().values()
+        if (mac := matched_mac(netdef)) and netdef.get("set-name")
+    }
+
+
+def _has_own(root: Path) -> bool:
+    """Is a file of this package's there, of those that come with a plan?"""
+    patterns = (
+        "run/netplan/*.yaml",
+        "run/systemd/network/10-netplan-*.network.d/*.conf",
+    )
+    return any(is_ours(path) for each in patterns for path in root.glob(each))
+
+
 def matched_mac(netdef: Mapping[str, Any]) -> str | None:
     """Return the MAC that a netdef matches, in lower case."""
     mac = (netdef.get("match") or {}).get("macaddress")

@@ -140,6 +140,28 @@ def test_an_id_that_is_no_name_does_not_become_one(
     assert expected == [it.netdef_id for it in decided.plan.interfaces]
 
 
+def test_without_the_overlay_a_former_name_stays_the_id(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise `multihome restore` would not know it any more."""
+    monkeypatch.setattr(
+        pipeline, "former_names", lambda *_: {PRIVATE_MAC: "ens5"}
+    )
+
+    def renamed(ids: dict[str, str]) -> HostLinks:
+        first, *others = links_of(world.host)
+        first = replace(
+            first, ifname="private", netdef_id=ids.get(PRIVATE_MAC)
+        )
+        return HostLinks((first, *others), frozenset())
+
+    monkeypatch.setattr(pipeline, "read_links", renamed)
+    decided = decide(SEED_KEY)
+    assert decided
+    assert decided.plan.interfaces[0].ifname == "private"
+    assert decided.plan.interfaces[0].netdef_id == "ens5"
+
+
 def test_a_listing_without_an_eni_that_is_there_takes_nothing_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from cc_multihome.discover.netplan_files import (
     OVERLAY_NAME,
+    former_names,
     netdef_ids,
     read_netplan_files,
     read_own_overlay,
@@ -178,3 +179,16 @@ def test_a_file_of_the_overlays_name_that_is_not_ours_is_not_read_as_ours(
     """Somebody's."""
     put(tmp_path, f"run/netplan/{OVERLAY_NAME}")
     assert read_own_overlay(tmp_path) == ()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_without_the_overlay_the_name_is_that_of_set_name(
+    tmp_path: Path, is_there: bool
+) -> None:
+    """Not where nothing is this package's: there it has not renamed any."""
+    match = {"match": {"macaddress": PRIVATE_MAC}, "set-name": "ens5"}
+    files = [netplan_file("50-cloud-init.yaml", {"id0": match})]
+    if is_there:
+        put(tmp_path, "run/netplan/50-cloud-init.yaml", f"{HEADER}\n{{}}\n")
+    found = former_names((), files, tmp_path)
+    assert found == ({PRIVATE_MAC: "ens5"} if is_there else {})

@@ -6,16 +6,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cc_multihome.apply import restore
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.discover.links import HostLinks
-from cc_multihome.discover.netplan_files import read_own_overlay
+from cc_multihome.discover.netplan_files import OVERLAY_NAME, read_own_overlay
 from cc_multihome.errors import CommandError, RollbackError
-from cc_multihome.files import File, write
-from cc_multihome.render import RT_TABLES
-from tests.unit.builders import link, observed_of, plan_for
-from tests.unit.fake_host import JOURNAL, NOBODYS, FakeHost
+from cc_multihome.files import HEADER, File, write
+from cc_multihome.render import RT_TABLES, RUN_NETPLAN
+from tests.unit.builders import (
+    PRIVATE_MAC,
+    PUBLIC_MAC,
+    link,
+    observed_of,
+    plan_for,
+)
+from tests.unit.fake_host import CLOUD_INIT, JOURNAL, NOBODYS, FakeHost
 
 
 @pytest.fixture
@@ -190,5 +197,30 @@ def test_a_restore_goes_on_where_no_timer_can_be_set(
     host.apply()
     knows_its_links(host, monkeypatch)
     host.failing = {"systemd-run": 1}
+    restore.restore()
+    assert host.state() == before
+
+
+@pytest.mark.parametrize("text", [None, "network: {{"])
+def test_without_the_overlay_devices_get_the_names_of_netplans_files(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """By `set-name` cloud-init's file matches the former name alone."""
+    macs = {"ens5": PRIVATE_MAC, "ens6": PUBLIC_MAC}
+    ethernets = {
+        name: {"match": {"macaddress": mac}, "set-name": name}
+        for name, mac in macs.items()
+    }
+    content = yaml.safe_dump({"network": {"ethernets": ethernets}})
+    write(File(host.root / CLOUD_INIT, content))
+    before = host.state()
+    host.apply()
+    knows_its_links(host, monkeypatch)
+    overlay = host.root / RUN_NETPLAN / OVERLAY_NAME
+    write(File(overlay, None if text is None else f"{HEADER}\n{text}\n"))
+    assert restore.find_restore().names == {
+        "private": "ens5",
+        "public": "ens6",
+    }
     restore.restore()
     assert host.state() == before
