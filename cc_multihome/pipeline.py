@@ -22,7 +22,6 @@ from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.errors import (
     ApplyError,
     BusyError,
-    MultihomeError,
     RollbackError,
     TimeIsUp,
 )
@@ -65,10 +64,13 @@ def configure(
     prove: bool = True,
     known: Instance | None = None,
     because: Exception | None = None,
+    while_active: bool = False,
 ) -> Result:
     """Make the host what the `multihome` key asks.
 
     Args:
+        while_active: do nothing where the key is not in force any more once
+            it is this run's turn: `restore` may have been the run before.
         known: metadata that was read before; None asks the service.
         because: what went wrong before, for the status.
 
@@ -78,6 +80,9 @@ def configure(
         RollbackError: the former state could not be put back whole.
     """
     with _recorded(trigger) as run:
+        if while_active and state.active() is None:
+            LOG.info("the key is not in force any more: nothing is done")
+            return Result("unchanged")
         _undo_unfinished()
         former = seen.take()
         is_quiet = former is not None and trigger == "refresh"
@@ -205,7 +210,8 @@ def _take_all_back() -> bool:
     """Take everything back; say whether there was anything."""
     try:
         changed = not find_restore().is_empty()
-    except (MultihomeError, OSError) as err:
+    # Whatever it is, also a file of ours that somebody has damaged.
+    except Exception as err:
         LOG.warning("what was done is taken back without a look: %s", err)
         changed = True
     restore()

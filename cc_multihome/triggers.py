@@ -97,7 +97,7 @@ def on_refresh() -> Result | None:
     """
     if state.active() is None:
         return None
-    return configure(read_key(), trigger="refresh")
+    return configure(read_key(), trigger="refresh", while_active=True)
 
 
 def on_hotplug() -> Result | None:
@@ -112,7 +112,9 @@ def on_hotplug() -> Result | None:
             return result
         before = _link_macs()
         known = _wait_until_they_agree()
-        result = configure(read_key(), trigger="hotplug", known=known)
+        result = configure(
+            read_key(), trigger="hotplug", known=known, while_active=True
+        )
         if _link_macs() == before:
             break
     return result

@@ -450,13 +450,16 @@ def test_rolling_back_the_first_plan_brings_cloud_inits_networking(
     assert state.load(state.KEPT) is None
 
 
+@pytest.mark.parametrize(
+    "err", [CommandError("ip failed"), ValueError("no JSON")]
+)
 def test_what_cannot_be_compared_is_taken_back_all_the_same(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, err: Exception
 ) -> None:
     """It is needed most where something is broken."""
 
     def fail() -> Changes:
-        raise CommandError("ip failed")
+        raise err
 
     monkeypatch.setattr(pipeline, "find_restore", fail)
     assert roll_back() == pipeline.Result("restored", changed=True)
@@ -508,6 +511,17 @@ def test_taking_away_forgets_the_key(world: World) -> None:
     configure({})
     take_away()
     assert state.load(state.KEY) is None
+    assert state.active() is None
+    assert status()["outcome"] == "restored"
+
+
+def test_who_waited_for_a_restore_does_not_undo_it(world: World) -> None:
+    """The timer came while it went on, and has read the key before."""
+    state.set_active("boot")
+    configure({})
+    take_away()
+    configure({}, trigger="refresh", while_active=True)
+    assert world.done == ["apply", "restore"]
     assert state.active() is None
     assert status()["outcome"] == "restored"
 

@@ -284,7 +284,9 @@ def test_where_the_key_is_not_in_force_nothing_runs(
 def test_a_refresh_looks_with_the_remembered_key(world: World) -> None:
     """cloud-init is long gone."""
     on_refresh()
-    assert world.runs == [{"key": SEED_KEY, "trigger": "refresh"}]
+    assert world.runs == [
+        {"key": SEED_KEY, "trigger": "refresh", "while_active": True}
+    ]
 
 
 def test_a_host_without_cloud_init_keeps_what_was_kept(
