@@ -54,8 +54,11 @@ from cc_multihome.apply.verify import (
 )
 from cc_multihome.discover.foreign import Foreign
 from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import (
     DIRECTORIES,
+    netdef_ids,
+    read_own_overlay,
 )
 from cc_multihome.errors import (
     ApplyError,
@@ -117,7 +120,7 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
         item.ifname: item.name
         for item in plan.interfaces
         if item.ifname != item.name
-    }
+    } | _names_of_released(plan)
     changed = tuple(file for file in (*files, *stale) if differs(file))
     resolver = needs_resolver(plan.resolver)
     sysctls = find_sysctls(plan)
@@ -135,6 +138,23 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
         sysctls=sysctls,
         table=table,
     )
+
+
+def _names_of_released(plan: Plan) -> dict[str, str]:
+    """Map devices that the plan leaves alone now to their former names.
+
+    netplan's own files match them by these alone (`set-name`).
+    """
+    managed = {item.mac for item in plan.interfaces}
+    own = netdef_ids(read_own_overlay(ROOT)) if managed else {}
+    former = {mac: name for mac, name in own.items() if mac not in managed}
+    if not former:
+        return {}
+    return {
+        link.ifname: former[link.mac]
+        for link in read_links({}).links
+        if former.get(link.mac, link.ifname) != link.ifname
+    }
 
 
 def own_files() -> tuple[Path, ...]:

@@ -120,7 +120,7 @@ def _look(decision: Decision) -> View:
             file_change(core.read_file(file), file) for file in changes.files
         ),
         names=tuple(
-            (macs[old], old, new) for old, new in changes.names.items()
+            (macs.get(old, ""), old, new) for old, new in changes.names.items()
         ),
         kernel=kernel_changes(plan, former, core.kernel()),
         settings=core.settings(changes),

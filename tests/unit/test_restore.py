@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cc_multihome.apply import host as apply_host
 from cc_multihome.apply import restore
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.discover.netplan_files import OVERLAY_NAME, read_own_overlay
 from cc_multihome.errors import CommandError, RollbackError
 from cc_multihome.files import HEADER, File, write
-from cc_multihome.render import RT_TABLES, RUN_NETPLAN
+from cc_multihome.render import RT_TABLES, RUN_NETPLAN, render
 from tests.unit.builders import (
     PRIVATE_MAC,
     PUBLIC_MAC,
@@ -224,3 +226,15 @@ def test_without_the_overlay_devices_get_the_names_of_netplans_files(
     }
     restore.restore()
     assert host.state() == before
+
+
+def test_an_eni_that_is_let_go_gets_its_former_name_back(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the new one no file of cloud-init's matches it (`set-name`)."""
+    host.apply()
+    monkeypatch.setattr(apply_host, "read_links", lambda _: links_now(host))
+    first, _second = host.plan.interfaces
+    less = replace(host.plan, interfaces=(replace(first, ifname=first.name),))
+    changes = apply_host.find_changes(less, render(less, ()))
+    assert changes.names == {"public": "ens6"}
