@@ -13,6 +13,7 @@ from pathlib import Path
 from cc_multihome.apply.checkpoint import JOURNAL, Checkpoint, PutFileBack
 from cc_multihome.apply.deadman import armed
 from cc_multihome.apply.foreign import (
+    NOBODY,
     PutForeignBack,
     keep_foreign,
     remember_foreign,
@@ -25,6 +26,7 @@ from cc_multihome.apply.rename import rename_links
 from cc_multihome.apply.resolver import restore_resolver
 from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import restore_sysctls
+from cc_multihome.discover.foreign import Foreign
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import (
     NetplanFile,
@@ -60,10 +62,13 @@ def restore() -> None:
     names_before = _read_former_names()
     files, tables = own_files(), ROOT / RT_TABLES
     network = [path for path in files if path != tables]
+    foreign = _remember_foreign() if network else NOBODY
     if network:
-        _restore_network(network, names_before)
+        _restore_network(network, names_before, foreign)
+    names = names_before.values()
     _take(
         {
+            "rules of others": partial(keep_foreign, foreign, names),
             "services without a mark": partial(_restore_services, network),
             "device groups": partial(_restore_groups, names_before),
             "the kernel's settings": restore_sysctls,
@@ -88,9 +93,10 @@ def _read_former_names() -> dict[str, str]:
 
 
 def _restore_network(
-    files: Iterable[Path], names_before: Mapping[str, str]
+    files: Iterable[Path],
+    names_before: Mapping[str, str],
+    foreign: frozenset[Foreign],
 ) -> None:
-    foreign = remember_foreign()
     with ExitStack() as stack:
         checkpoint = stack.enter_context(Checkpoint(_arm(stack)))
         # Registered first, so they run last, when the files are there again.
@@ -102,7 +108,14 @@ def _restore_network(
         for path in files:
             checkpoint.add(PutFileBack.of(path))
             write(File(path, None))
-    keep_foreign(foreign, names_before.values())
+
+
+def _remember_foreign() -> frozenset[Foreign]:
+    try:
+        return remember_foreign()
+    except OSError as err:
+        LOG.warning("rules and routes of others are not kept: %s", err)
+        return NOBODY
 
 
 def _arm(stack: ExitStack) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import yaml
@@ -238,3 +239,27 @@ def test_an_eni_that_is_let_go_gets_its_former_name_back(
     less = replace(host.plan, interfaces=(replace(first, ifname=first.name),))
     changes = apply_host.find_changes(less, render(less, ()))
     assert changes.names == {"public": "ens6"}
+
+
+def test_rules_of_others_stop_nothing(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel does not take one, or does not tell which there are."""
+    before = host.state()
+    host.apply()
+    after = host.state()
+    knows_its_links(host, monkeypatch)
+
+    def refuse(*_: object) -> NoReturn:
+        raise OSError("no buffer space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restore, "keep_foreign", refuse)
+        with pytest.raises(RollbackError, match="rules of others: no buffer"):
+            restore.restore()
+    assert host.state() == before
+    host.apply()
+    assert host.state() == after
+    monkeypatch.setattr(restore, "remember_foreign", refuse)
+    restore.restore()
+    assert host.state() == before
