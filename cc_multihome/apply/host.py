@@ -244,7 +244,8 @@ def _change(
         checkpoint.add(ReloadAgain())
         for file in changes.files:
             _write_undoable(file, checkpoint)
-        take_up(changes.names, checkpoint)
+        every = len(changes.names) >= len(plan.interfaces)
+        take_up(changes.names, checkpoint, every=every)
     else:
         rename_links(changes.names, checkpoint)
     for line in changes.drift:

@@ -55,21 +55,28 @@ class ReloadAgain(Undo):
         reload_networkd()
 
 
-def take_up(names: Mapping[str, str], checkpoint: Checkpoint) -> None:
+def take_up(
+    names: Mapping[str, str], checkpoint: Checkpoint, *, every: bool = False
+) -> None:
     """Let netplan and networkd read their files, then rename links.
 
     The files must match a link by its old name and by its new one: otherwise
     networkd lets go of the link in between. `names` maps the name now to the
     name that it gets.
 
+    Args:
+        every: is no link of the plan left whose name stays?
+
     Raises:
         CommandError: netplan, networkd or the kernel refused.
     """
     generate()
-    if names and _reload_command()[1] == "restart":
+    is_alone = every or not SYSTEM_BUS.exists()
+    if names and is_alone and _restarts():
         # While networkd configures a link it must not be renamed: before
         # Linux 6.2 it goes down for that, and networkd gives it up when a
-        # route is refused then.
+        # route is refused then. Where other links keep their names, though,
+        # a networkd that stands still would be felt by them.
         run(["systemctl", "stop", NETWORKD_SOCKET, NETWORKD])
         rename_links(names, checkpoint)
         run(["systemctl", "start", NETWORKD_SOCKET, NETWORKD])
@@ -146,7 +153,7 @@ def _reload_command() -> list[str]:
 
 
 def _restarts() -> bool:
-    """Does it take a restart where there is no D-Bus?"""
+    """Is it an old one, which without D-Bus a restart alone reaches?"""
     return read_unit(NETWORKD, "Type").get("Type") != "notify-reload"
 
 

@@ -68,6 +68,8 @@ def read_key() -> object:
         raise InactiveError(
             "this host has no configuration: cloud-init has handed over no"
             " key `multihome`, or `multihome restore` has dropped it since"
+            " (`cloud-init single --name multihome --frequency always` hands"
+            " it over again)"
         )
     return key
 

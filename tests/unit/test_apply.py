@@ -511,3 +511,18 @@ def test_pins_that_cannot_be_made_are_taken_back(
     with pytest.raises(ApplyError):
         host.apply()
     assert before == host.state()
+
+
+def test_an_old_networkd_stands_still_while_links_are_renamed(
+    host: FakeHost,
+) -> None:
+    """With D-Bus, too: they go down for it."""
+    host.networkd_type = "notify"
+    assert host.apply()
+    units = "systemd-networkd.socket systemd-networkd.service"
+    first = host.calls.index(f"systemctl stop {units}")
+    last = host.calls.index(f"systemctl start {units}")
+    names = [call for call in host.calls if " name " in call]
+    assert len(names) == 2
+    assert all(first < host.calls.index(name) < last for name in names)
+    assert RELOAD not in host.calls

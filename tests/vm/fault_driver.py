@@ -98,9 +98,9 @@ def wrap_take_up(
     """Do something around networkd's taking up of the files."""
     real = vars(host)["take_up"]
 
-    def take_up(*args: Any) -> None:
+    def take_up(*args: Any, **named: Any) -> None:
         before()
-        real(*args)
+        real(*args, **named)
         after()
 
     replace(host, "take_up", take_up)

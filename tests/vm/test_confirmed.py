@@ -31,6 +31,7 @@ from tests.vm.faults import (
     STOCK,
     Host,
 )
+from tests.vm.pins import APPLY, configure
 from tests.vm.state import file_stamps, read_state, wait_for_state
 
 SEED = SEED_INTENT.shape
@@ -38,6 +39,12 @@ WITH_THIRD = replace(
     SEED, subnets=(*SEED.subnets, THIRD_SUBNET), enis=(*SEED.enis, THIRD)
 )
 STATE = "/var/lib/multihome"
+CONTAINERS = "containers"
+# rp_filter of the first ENI, as each boot has it.
+STRICT = """
+echo net.ipv4.conf.ens5.rp_filter=1 > /etc/sysctl.d/99-strict.conf
+sysctl -qw net.ipv4.conf.private.rp_filter=1
+"""
 RESOLVED = "/usr/lib/systemd/system/systemd-resolved.service"
 
 
@@ -405,15 +412,27 @@ def test_a_boot_without_metadata_has_what_was_kept(host: Host) -> None:
 
 
 def test_a_boot_without_cloud_init_has_what_was_kept(host: Host) -> None:
-    """It was disabled after the first boot, as some images do."""
-    with host.case("a boot without cloud-init", "kept", start=None):
+    """It was disabled after the first boot, as some images do.
+
+    Containers are for what is neither netplan's nor networkd's to keep.
+    """
+    host.vm.restore(GOOD)
+    configure(host.instance, "containers: true\n")
+    host.vm.run(f"{STRICT}{APPLY}", timeout=200)
+    host.states[CONTAINERS] = read_state(host.instance)
+    with host.case(
+        "a boot without cloud-init", "kept", start=None, ends=CONTAINERS
+    ):
         host.vm.run("touch /etc/cloud/cloud-init.disabled")
         boot = host.reboot()
         assert "disabled" == boot.cloud_init
     mtu = read_state(host.instance)["mtu"]
     assert {SEED.mtu} == {mtu[name] for name in SEED_INTENT.tables}
+    assert "iifname" in host.vm.run("nft list table inet multihome").out
+    rp_filter = "sysctl -n net.ipv4.conf.private.rp_filter"
+    assert "2" == host.vm.run(rp_filter).out.strip()
     host.vm.run("systemctl start multihome-refresh.service", timeout=200)
-    wait_for_state(host.instance, host.states[GOOD])
+    wait_for_state(host.instance, host.states[CONTAINERS])
     assert "unchanged" == host.status()["last"]["outcome"]
 
 
