@@ -21,7 +21,7 @@ from tests.lab.instance import LabInstance, booted
 from tests.lab.shape import SEED, UNNAMED
 from tests.lab.shapes import COLLECTOR, SHAPES
 from tests.lab.user_data import Intent
-from tests.vm.pins import DROP_IN, assert_pin_stays
+from tests.vm.pins import AGAIN, DROP_IN, assert_pin_stays
 from tests.vm.state import assert_flows
 
 CASES = (
@@ -52,10 +52,45 @@ def test_a_cell_of_the_matrix_is_green(
             # systemd's own way works for the first start alone there.
             assert_pin_stays(instance)
             instance.vm.run(f"rm {DROP_IN}; multihome apply", timeout=200)
+        if shape == "same-subnet":
+            assert_settings_come_and_go(instance)
         if (suite, shape) in REBOOTED:
             boot = instance.vm.reboot()
             assert "done" == boot.cloud_init, boot.why
             assert planned_rules(intent) == sorted(instance.priorities())
+
+
+SETTINGS = ("arp_ignore", "arp_announce", "rp_filter")
+# As an administrator has it: from before the module's first run.
+BEFORE = ("0", "0", "1")
+NEEDED = ("1", "2", "2")
+
+
+def assert_settings_come_and_go(instance: LabInstance) -> None:
+    """Set while two ENIs share their subnet, and put back afterwards.
+
+    By a restore, and by the package's removal. What they are for is in
+    tests/netns/test_same_subnet.py: this lab's bridges show an ARP request to
+    the owner of the address alone, as EC2 does.
+    """
+
+    def settings(name: str) -> tuple[str, ...]:
+        keys = " ".join(f"net.ipv4.conf.{name}.{key}" for key in SETTINGS)
+        return tuple(instance.vm.run(f"sysctl -n {keys}").out.split())
+
+    assert [NEEDED[:2]] * 2 == [settings(it)[:2] for it in ("left", "right")]
+    strict = " ".join(
+        f"net.ipv4.conf.{it}.rp_filter=1" for it in ("ens5", "ens6")
+    )
+    instance.vm.run(f"multihome restore; sysctl -qw {strict}", timeout=200)
+    assert [BEFORE] * 2 == [settings(it) for it in ("ens5", "ens6")]
+    instance.vm.run(AGAIN, timeout=200)
+    assert [NEEDED] * 2 == [settings(it) for it in ("left", "right")]
+    instance.vm.save("shared")
+
+    instance.vm.run("apt-get -qq -y remove cc-multihome", timeout=300)
+    assert [BEFORE] * 2 == [settings(it) for it in ("ens5", "ens6")]
+    instance.vm.restore("shared")
 
 
 # `multihome: {}` and, later, destinations by words and by prefixes.
