@@ -25,27 +25,16 @@ from cc_multihome.apply.foreign import (
 )
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import remember_groups
-from cc_multihome.apply.networkd import (
-    ReloadAgain,
-    generate,
-    take_up,
-)
+from cc_multihome.apply.networkd import ReloadAgain, generate, take_up
 from cc_multihome.apply.nftables import (
     TableChange,
     apply_table,
     find_table_change,
 )
-from cc_multihome.apply.rename import rename_links
-from cc_multihome.apply.resolver import (
-    apply_resolver,
-    needs_resolver,
-)
+from cc_multihome.apply.rename import names_back, rename_links
+from cc_multihome.apply.resolver import apply_resolver, needs_resolver
 from cc_multihome.apply.services import take_up_files
-from cc_multihome.apply.sysctl import (
-    Sysctl,
-    apply_sysctls,
-    find_sysctls,
-)
+from cc_multihome.apply.sysctl import Sysctl, apply_sysctls, find_sysctls
 from cc_multihome.apply.verify import (
     LevelResult,
     probe_baseline,
@@ -116,12 +105,15 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
     wanted = {ROOT / file.path: file for file in rendered}
     files = [File(path, file.text, file.mode) for path, file in wanted.items()]
     stale = [File(path, None) for path in own_files() if path not in wanted]
+    changed = tuple(file for file in (*files, *stale) if differs(file))
     names = {
         item.ifname: item.name
         for item in plan.interfaces
         if item.ifname != item.name
-    } | _names_of_released(plan)
-    changed = tuple(file for file in (*files, *stale) if differs(file))
+    }
+    if changed:
+        # Else the overlay has the plan's ENIs alone, and is long to read.
+        names |= _names_of_released(plan)
     resolver = needs_resolver(plan.resolver)
     sysctls = find_sysctls(plan)
     table = find_table_change(plan)
@@ -150,11 +142,7 @@ def _names_of_released(plan: Plan) -> dict[str, str]:
     former = {mac: name for mac, name in own.items() if mac not in managed}
     if not former:
         return {}
-    return {
-        link.ifname: former[link.mac]
-        for link in read_links({}).links
-        if former.get(link.mac, link.ifname) != link.ifname
-    }
+    return names_back(read_links({}).links, former)
 
 
 def own_files() -> tuple[Path, ...]:
@@ -244,7 +232,7 @@ def _change(
         checkpoint.add(ReloadAgain())
         for file in changes.files:
             _write_undoable(file, checkpoint)
-        every = len(changes.names) >= len(plan.interfaces)
+        every = all(ifname in changes.names for ifname in ifnames)
         take_up(changes.names, checkpoint, every=every)
     else:
         rename_links(changes.names, checkpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -13,6 +13,7 @@ from socket import if_nametoindex
 
 from cc_multihome.apply.checkpoint import Checkpoint, Undo
 from cc_multihome.errors import CommandError
+from cc_multihome.model import Link
 from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
@@ -66,6 +67,17 @@ def rename_order(names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         del waiting[old]
         waiting[temporary] = new
     return tuple(steps)
+
+
+def names_back(
+    links: Iterable[Link], former: Mapping[str, str]
+) -> dict[str, str]:
+    """Map a device's name now to the one that its MAC had before: pure."""
+    return {
+        link.ifname: former[link.mac]
+        for link in links
+        if former.get(link.mac, link.ifname) != link.ifname
+    }
 
 
 def rename_links(names: Mapping[str, str], checkpoint: Checkpoint) -> None:

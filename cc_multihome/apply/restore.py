@@ -22,7 +22,7 @@ from cc_multihome.apply.group import set_group
 from cc_multihome.apply.host import ROOT, Changes, find_changes, own_files
 from cc_multihome.apply.networkd import ReloadAgain, taken_back
 from cc_multihome.apply.nftables import restore_table
-from cc_multihome.apply.rename import rename_links
+from cc_multihome.apply.rename import names_back, rename_links
 from cc_multihome.apply.resolver import restore_resolver
 from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import restore_sysctls
@@ -46,7 +46,7 @@ LOG = logging.getLogger(__name__)
 def find_restore() -> Changes:
     """Say what restore() would change. Reads only."""
     nothing = Plan((), Resolver((), ()), policy_table=None, ifgroup=None)
-    names = _names_back(_read_former_names())
+    names = names_back(read_links({}).links, _read_former_names())
     return replace(find_changes(nothing, ()), names=names)
 
 
@@ -104,7 +104,8 @@ def _restore_network(
             checkpoint.add(PutForeignBack.of(names_before.values(), foreign))
         checkpoint.add(ReloadAgain())
         stack.enter_context(taken_back())
-        rename_links(_names_back(names_before), checkpoint)
+        names = names_back(read_links({}).links, names_before)
+        rename_links(names, checkpoint)
         for path in files:
             checkpoint.add(PutFileBack.of(path))
             write(File(path, None))
@@ -134,15 +135,6 @@ def _arm(stack: ExitStack) -> Path | None:
 def _remove(path: Path) -> None:
     if is_ours(path):
         write(File(path, None))
-
-
-def _names_back(names_before: Mapping[str, str]) -> dict[str, str]:
-    """Map a device's name now to the one that its MAC had."""
-    return {
-        link.ifname: names_before[link.mac]
-        for link in read_links({}).links
-        if link.mac in names_before and names_before[link.mac] != link.ifname
-    }
 
 
 def _restore_services(files: Iterable[Path]) -> None:

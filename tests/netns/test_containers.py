@@ -135,9 +135,9 @@ def serving(inside: Netns, program: str = SERVE) -> Iterator[None]:
             server.kill()
 
 
-def answers(far: Netns, address: str) -> bool:
+def answers(far: Netns, address: str, program: str = ASK) -> bool:
     """Ask the published port."""
-    argv = far.argv([sys.executable, "-c", ASK, address])
+    argv = far.argv([sys.executable, "-c", program, address])
     done = subprocess.run(argv, capture_output=True, check=False)
     return done.stdout == b"hello\n"
 

@@ -9,8 +9,6 @@ test_containers.py in the other family; each address is 2001:db8:0:...:
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,7 +19,7 @@ from cc_multihome.model import Plan
 from cc_multihome.render.nftables import table
 from tests.lab.netns import Netns, wait_until
 from tests.netns.namespace import ROUTER, route_commands, rule_words
-from tests.netns.test_containers import KEY, serving
+from tests.netns.test_containers import KEY, answers, serving
 from tests.unit.builders import eni, instance, plan_for, with_ipv6
 
 pytestmark = pytest.mark.netns
@@ -126,24 +124,18 @@ def attach(
     )
 
 
-def answers(far: Netns, address: str) -> bool:
-    """Ask the published port."""
-    argv = far.argv([sys.executable, "-c", ASK, address])
-    done = subprocess.run(argv, capture_output=True, check=False)
-    return done.stdout == b"hello\n"
-
-
 def test_a_published_port_answers_by_each_eni_over_ipv6(
     spaces: tuple[Netns, Netns, Netns], plan: Plan
 ) -> None:
     """With the table; without it only by the default."""
     host, far, inside = spaces
     host.nft(table(plan) or "")
+    asked = partial(answers, program=ASK)
     with serving(inside, SERVE):
         for address in ADDRESSES.values():
             # Neighbours have to be found first, on a machine that is busy.
-            wait_until(partial(answers, far, address), what=address)
+            wait_until(partial(asked, far, address), what=address)
         # Negative twin.
         host.run(["nft", "delete", "table", "inet", "multihome"])
-        assert answers(far, ADDRESSES["public"])
-        assert not answers(far, ADDRESSES["private"])
+        assert asked(far, ADDRESSES["public"])
+        assert not asked(far, ADDRESSES["private"])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -42,6 +43,15 @@ def knows_its_links(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
         restore, "read_own_overlay", lambda: read_own_overlay(host.root)
     )
     monkeypatch.setattr(restore, "read_links", lambda _: links_now(host))
+
+
+def refusing(error: Exception) -> Callable[..., NoReturn]:
+    """Stand in for a function that raises this, whatever it is given."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise error
+
+    return refuse
 
 
 def test_restore_takes_every_trace_away(
@@ -114,9 +124,7 @@ def test_what_cannot_be_put_back_does_not_stop_the_rest(
     host.apply()
     knows_its_links(host, monkeypatch)
 
-    def refuse() -> None:
-        raise OSError("the kernel refuses")
-
+    refuse = refusing(OSError("the kernel refuses"))
     monkeypatch.setattr(restore, "restore_sysctls", refuse)
     with pytest.raises(RollbackError, match="the kernel's settings: the ker"):
         restore.restore()
@@ -131,9 +139,7 @@ def test_without_the_network_nothing_else_is_taken_back(
     after = host.state()
     knows_its_links(host, monkeypatch)
 
-    def refuse(*_: object) -> None:
-        raise CommandError("ip refuses")
-
+    refuse = refusing(CommandError("ip refuses"))
     monkeypatch.setattr(restore, "rename_links", refuse)
     with pytest.raises(CommandError, match="ip refuses"):
         restore.restore()
@@ -250,9 +256,7 @@ def test_rules_of_others_stop_nothing(
     after = host.state()
     knows_its_links(host, monkeypatch)
 
-    def refuse(*_: object) -> NoReturn:
-        raise OSError("no buffer space")
-
+    refuse = refusing(OSError("no buffer space"))
     with monkeypatch.context() as patch:
         patch.setattr(restore, "keep_foreign", refuse)
         with pytest.raises(RollbackError, match="rules of others: no buffer"):
@@ -263,3 +267,34 @@ def test_rules_of_others_stop_nothing(
     monkeypatch.setattr(restore, "remember_foreign", refuse)
     restore.restore()
     assert host.state() == before
+
+
+def test_one_that_is_let_go_does_not_make_networkd_stand_still(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ENI that stays keeps its name, and would feel it."""
+    host.apply()
+    kept = replace(host.plan.interfaces[0], ifname="private")
+    less = replace(host.plan, interfaces=(kept,))
+    links = links_now(host)
+    monkeypatch.setattr(apply_host, "read_links", lambda _: links)
+    host.networkd_type = "notify"
+    host.plan = less
+    host.calls.clear()
+    apply_host.apply_plan(less, render(less, ()), prove=False)
+    assert "ip link set dev public name ens6" in host.calls
+    assert not any(
+        "systemctl stop systemd-networkd" in it for it in host.calls
+    )
+
+
+def test_the_overlay_is_not_read_where_no_file_changes(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is long with many destinations, and the timer looks for ever."""
+    host.apply()
+    items = [replace(it, ifname=it.name) for it in host.plan.interfaces]
+    host.plan = replace(host.plan, interfaces=tuple(items))
+    refuse = refusing(AssertionError("it was read"))
+    monkeypatch.setattr(apply_host, "read_own_overlay", refuse)
+    assert apply_host.find_changes(host.plan, host.rendered()).is_empty()
