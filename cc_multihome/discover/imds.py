@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cc_multihome.discover.imds_bounded import Backoff, Deadline
@@ -32,6 +32,7 @@ from cc_multihome.discover.imds_parse import (
     parse_mac,
 )
 from cc_multihome.discover.imds_tree import instance_from_tree
+from cc_multihome.discover.links import read_addresses
 from cc_multihome.errors import ImdsError
 from cc_multihome.model import Eni, Instance
 
@@ -54,6 +55,7 @@ def read_instance(
     *,
     seen: Instance | None = None,
     base_urls: Sequence[str] = BASE_URLS,
+    sources: Callable[[int], Iterable[str]] = read_addresses,
     deadline_s: float = DEADLINE_S,
     propagation_s: float = PROPAGATION_S,
     settle_s: float = SETTLE_S,
@@ -69,6 +71,8 @@ def read_instance(
         seen: what was read before; returned where it still holds, which is
             asked for in fewer requests.
         base_urls: tried in this order until one answers at all.
+        sources: returns the host's addresses of an IP version, to ask from
+            where the kernel has no way without one.
         deadline_s: for the whole read, whatever the server does.
         propagation_s: how long metadata that is not ready is waited for.
         settle_s: how long an ENI without any address is taken for one that
@@ -83,6 +87,7 @@ def read_instance(
     session = MetadataSession(
         base_urls,
         deadline,
+        sources=sources,
         sleep=sleep,
         connect_timeout_s=connect_timeout_s,
         request_timeout_s=request_timeout_s,

@@ -9,13 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
-
-from cc_multihome.version import __version__
-
 LONGEST_WAIT_S = 5.0
 
 
@@ -85,29 +78,3 @@ class BoundedSocket(socket.socket):
             raise TimeoutError("timed out")
         self.settimeout(left_s)
         return super().recv_into(*args, **kwargs)
-
-
-def bounded_session(remaining: Callable[[], float]) -> requests.Session:
-    """Make a session whose every read ends when `remaining()` is 0."""
-
-    class Connection(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()  # type: ignore[no-untyped-call]  # 1.26's stubs
-            self.sock = BoundedSocket.of(self.sock, remaining)
-
-    class Pool(HTTPConnectionPool):
-        ConnectionCls = Connection
-
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
-    session = requests.Session()
-    # Neither proxies nor .netrc: the service is on the link, and a proxy
-    # would be given the token.
-    session.trust_env = False
-    # Even with allow_redirects=False requests reads the whole body of a
-    # redirect, and stumbles over a target that is no URL.
-    session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
-    session.mount("http://", adapter)
-    session.headers["User-Agent"] = f"cc_multihome/{__version__}"
-    session.headers["Accept-Encoding"] = "identity"
-    return session

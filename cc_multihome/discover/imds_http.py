@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from cc_multihome.discover.imds_bounded import (
-    Backoff,
-    Deadline,
-    bounded_session,
-)
+from cc_multihome.discover.imds_bounded import Backoff, Deadline
+from cc_multihome.discover.imds_connect import bounded_session, chain
 from cc_multihome.discover.imds_parse import malformed, shortened
 from cc_multihome.errors import ImdsError
 
@@ -73,6 +70,7 @@ class MetadataSession:
         base_urls: Sequence[str],
         deadline: Deadline,
         *,
+        sources: Callable[[int], Iterable[str]],
         sleep: Callable[[float], None],
         connect_timeout_s: float,
         request_timeout_s: float,
@@ -90,7 +88,7 @@ class MetadataSession:
         self._token: str | None = None
         self._renewed = False
         self._http = bounded_session(
-            lambda: self._request_deadline.remaining()
+            lambda: self._request_deadline.remaining(), sources
         )
 
     def __enter__(self) -> MetadataSession:
@@ -276,15 +274,8 @@ def _text_of(path: str, body: bytes) -> str:
 def _cause(error: BaseException) -> str:
     """Name an error by its kind and by what the system said at its root."""
     root = error
-    for deeper in _chain(error):
+    for deeper in chain(error):
         # urllib3 before 2 probes with a TypeError that means nothing.
         if isinstance(deeper, (OSError, HTTPException)):
             root = deeper
     return f"{type(error).__name__} ({shortened(str(root))})"
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    deeper: BaseException | None = error
-    while deeper is not None:
-        yield deeper
-        deeper = deeper.__cause__ or deeper.__context__

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +49,7 @@ def read_links(netdef_ids: Mapping[str, str]) -> HostLinks:
         for item in json.loads(run(["ip", "-N", "-j", "-d", "link", "show"]))
     }
     names = [name for name in netifaces.interfaces() if name in described]
-    real = [
-        name for name in names if (SYS_CLASS_NET / name / "device").exists()
-    ]
+    real = filter(_is_real, names)
     macs = {name: mac for name in real if (mac := _mac_in_use(name))}
     links = tuple(
         _link(described[name], mac, netdef_ids) for name, mac in macs.items()
@@ -58,6 +58,26 @@ def read_links(netdef_ids: Mapping[str, str]) -> HostLinks:
     for item in described.values():
         taken.update(item.get("altnames", ()))
     return HostLinks(links, frozenset(taken))
+
+
+def read_addresses(version: int) -> list[str]:
+    """List the addresses of such devices, of IP version 4 or 6.
+
+    Without link-local ones, from which nothing beyond the link is reached.
+    """
+    family = netifaces.AF_INET if version == 4 else netifaces.AF_INET6
+    found: list[str] = []
+    for name in netifaces.interfaces():
+        if not _is_real(name):
+            continue
+        with suppress(ValueError):  # it is gone by now
+            items = netifaces.ifaddresses(name).get(family, ())
+            found += (str(item["addr"]).partition("%")[0] for item in items)
+    return [each for each in found if not ip_address(each).is_link_local]
+
+
+def _is_real(ifname: str) -> bool:
+    return (SYS_CLASS_NET / ifname / "device").exists()
 
 
 def _mac_in_use(ifname: str) -> str | None:

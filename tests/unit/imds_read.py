@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cc_multihome.discover.imds import read_instance
@@ -46,11 +46,13 @@ def read(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     seen: Instance | None = None,
+    sources: Iterable[str] = (),
 ) -> Instance:
     """Read, and wait 1 s for what is not ready."""
     return read_instance(
         seen=seen,
         base_urls=urls,
+        sources=lambda version: sources,
         deadline_s=deadline_s,
         propagation_s=1.0,
         settle_s=settle_s,

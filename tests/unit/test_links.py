@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cc_multihome.discover import links
-from cc_multihome.discover.links import HostLinks, read_links
+from cc_multihome.discover.links import HostLinks, read_addresses, read_links
 from cc_multihome.model import Link
 from tests.unit.builders import FakeRun
 
@@ -21,9 +21,11 @@ class FakeNetifaces:
     """Devices by name, with the MAC in use (None: no hardware address)."""
 
     AF_LINK = AF_LINK
+    AF_INET, AF_INET6 = 2, 10
 
     def __init__(self, macs: dict[str, str | None]) -> None:
         self.macs = macs
+        self.addresses: dict[str, dict[int, list[dict[str, str]]]] = {}
         self.gone: set[str] = set()
 
     def interfaces(self) -> list[str]:
@@ -35,7 +37,8 @@ class FakeNetifaces:
         if name in self.gone:
             raise ValueError("You must specify a valid interface name.")
         mac = self.macs[name]
-        return {} if mac is None else {AF_LINK: [{"addr": mac}]}
+        found = self.addresses.get(name, {})
+        return found if mac is None else {AF_LINK: [{"addr": mac}], **found}
 
 
 class Host:
@@ -140,3 +143,23 @@ def test_a_device_that_goes_in_between_is_left_out(host: Host) -> None:
     host.add("ens6", "0a:00:00:00:00:02")
     host.netifaces.gone.add("ens6")
     assert [each.ifname for each in host.read().links] == ["ens5"]
+
+
+def test_addresses_are_those_of_hardware(host: Host) -> None:
+    """Loopback and a bridge have some, too; a device may go meanwhile."""
+    host.add("ens5", "0a:00:00:00:00:05")
+    host.add("ens6", "0a:00:00:00:00:06")
+    host.add("ens7", "0a:00:00:00:00:07")
+    host.add("docker0", "0a:00:00:00:00:08", real=False)
+    host.netifaces.gone.add("ens7")
+    host.netifaces.addresses = {
+        "lo": {2: [{"addr": "127.0.0.1"}]},
+        "ens5": {
+            2: [{"addr": "10.0.0.5"}, {"addr": "10.0.0.6"}],
+            10: [{"addr": "fe80::5%ens5"}, {"addr": "2001:db8::5"}],
+        },
+        "ens6": {2: [{"addr": "169.254.3.4"}, {"addr": "10.0.1.5"}]},
+        "docker0": {2: [{"addr": "172.17.0.1"}]},
+    }
+    assert ["10.0.0.5", "10.0.0.6", "10.0.1.5"] == read_addresses(4)
+    assert ["2001:db8::5"] == read_addresses(6)

@@ -7,7 +7,8 @@ ENIs are pinged meanwhile and must lose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.lab.instance import LabInstance, booted
 from tests.lab.pinging import is_answered, pinging
 from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
-from tests.vm.state import planned_rules, read_state, wait_for
+from tests.vm.state import assert_flows, planned_rules, read_state, wait_for
 
 SEED = replace(
     SEED_INTENT.shape, subnets=(*SEED_INTENT.shape.subnets, THIRD_SUBNET)
@@ -63,12 +64,16 @@ def make_strict(host: LabInstance) -> None:
     host.vm.run("systemctl daemon-reload")
 
 
-def others_lose_nothing(host: LabInstance, change: Callable[[], None]) -> None:
-    """Ping the seed's ENIs while something changes."""
+def others_lose_nothing(
+    host: LabInstance,
+    change: Callable[[], None],
+    names: Iterable[str] = tuple(INTENT.tables),
+) -> None:
+    """Ping the seed's ENIs, or those named, while something changes."""
     with ExitStack() as stack:
         found = [
             stack.enter_context(pinging(*host.vpc.outside(name)))
-            for name in INTENT.tables
+            for name in names
         ]
         change()
     for item in found:
@@ -220,3 +225,50 @@ def test_a_broken_file_is_told_and_changes_nothing(host: LabInstance) -> None:
     assert state == read_state(host)
     host.vm.run(f"rm {path}")
     assert 0 == host.vm.run("multihome apply", timeout=200).status
+
+
+def test_the_eni_of_the_default_goes_and_comes_back(
+    host: LabInstance,
+) -> None:
+    """Main has no default route then, and IMDS is reached all the same."""
+    path = "/etc/multihome.d/50-default.yaml"
+    left = replace(
+        SEED, enis=tuple(e for e in SEED.enis if e.name != "public")
+    )
+    alone = replace(INTENT, shape=left, tables={"private": 10})
+
+    def detach() -> None:
+        host.vm.unplug("public")
+        host.vpc.update(left)
+        wait_for(lambda: "public" in last_error(host), "nothing is told")
+
+    def choose_another() -> None:
+        host.vm.agent.put(b"default: private\n", path)
+        host.vm.run("multihome apply", timeout=200)
+
+    others_lose_nothing(host, detach, names=["private"])
+    assert "multihome.default" in last_error(host)
+    assert "" == host.vm.run("ip -4 route show default").out
+    others_lose_nothing(host, choose_another, names=["private"])
+    assert "" == last_error(host)
+    assert planned_rules(alone) == sorted(host.priorities())
+    assert "dev private" in host.vm.run("ip -4 route get 192.0.2.77").out
+
+    host.vm.run(f"rm {path}")
+    host.vpc.update(SEED)
+    host.vm.plug("public")
+    wait_for(
+        lambda: "dev public" in host.vm.run("ip -4 route get 192.0.2.77").out,
+        "the default is not back",
+    )
+    wait_until_at_rest(host)
+    assert planned_rules(INTENT) == sorted(host.priorities())
+    assert_flows(host, INTENT)
+
+
+def last_error(host: LabInstance) -> str:
+    """Return what the last run that did something said, or nothing."""
+    status = json.loads(
+        host.vm.run("multihome status --json", check=False).out
+    )
+    return str(status["last"]["error"] or "")
