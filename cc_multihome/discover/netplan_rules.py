@@ -61,5 +61,5 @@ def _rules(netdef: Mapping[str, Any]) -> Iterator[SourceRule]:
             table, priority = int(entry["table"]), entry.get("priority")
             number = None if priority is None else int(priority)
             yield SourceRule(src, table, number)
-        except (KeyError, ValueError):
+        except (KeyError, TypeError, ValueError):
             LOG.debug("no rule on the source alone: %s", entry)

@@ -170,6 +170,7 @@ def test_rules_are_read_of_every_file_of_netplans() -> None:
                         {"from": "10.0.1.8", "table": 7, "mark": 1},
                         {"from": "10.0.1.7"},
                         {"from": "nonsense", "table": 7},
+                        {"from": "10.0.1.6", "table": None},
                     ]
                 },
                 "ens5": {"routing-policy": None},
