@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 # lost a rule, and a repair may have failed for what has passed since (a
 # gateway that was silent, a process that was killed).
 RETRY_S = 3600.0
+GIVEN_UP = "rolled back by a person"
 
 
 def keep(decision: Decision) -> None:
@@ -93,14 +94,15 @@ def remember_given_up(fingerprint: str) -> None:
     So it is with every plan that was left on the way back, until one is
     applied: the configuration may still ask for the first of them.
     """
-    kernel, failed = look_at_kernel(), _load_failed()
-    _save_failed(
-        fingerprint,
-        "rolled back by a person",
-        None,
-        kernel,
-        earlier=[*failed.get("earlier", ()), failed.get("input")],
-    )
+    failed = _load_failed()
+    left = [*_given_up(failed), failed.get("input")]
+    _save_failed(fingerprint, GIVEN_UP, None, look_at_kernel(), earlier=left)
+
+
+def _given_up(failed: Mapping[str, Any]) -> list[str | None]:
+    """List what a person gave up, whatever failed since."""
+    last = [failed["input"]] if failed.get("error") == GIVEN_UP else []
+    return [*failed.get("earlier", ()), *last]
 
 
 def look_at_kernel() -> Observed | None:
@@ -156,12 +158,17 @@ def _save_failed(
     plan: Any,
     kernel: Observed | None,
     *,
-    earlier: Iterable[str | None] = (),
+    earlier: Iterable[str | None] | None = None,
 ) -> None:
+    if earlier is None:
+        earlier = _given_up(_load_failed())
+    others = dict.fromkeys(
+        it for it in earlier if it not in (None, fingerprint)
+    )
     value = {
         "time": now(),
         "input": fingerprint,
-        "earlier": [it for it in earlier if it is not None],
+        "earlier": list(others),
         "error": error,
         "plan": plan,
         "kernel": None if kernel is None else _kernel_as_dict(kernel),

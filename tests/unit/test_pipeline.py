@@ -273,6 +273,22 @@ def test_a_plan_that_never_worked_or_was_given_up_is_not_tried_again(
         configure({}, trigger="refresh")
 
 
+def test_what_a_person_gave_up_stays_so_when_another_plan_fails(
+    world: World,
+) -> None:
+    """The configuration may come back to it by the next refresh."""
+    configure({}, trigger="boot")
+    world.fingerprint = "two"
+    configure({}, trigger="person")
+    roll_back()
+    world.fingerprint, world.error = "three", VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({}, trigger="refresh")
+    world.fingerprint, world.error = "two", None
+    with pytest.raises(RefusedError):
+        configure({}, trigger="refresh")
+
+
 @pytest.mark.parametrize("trigger", ["person", "boot"])
 def test_a_person_or_a_boot_tries_it_again(world: World, trigger: str) -> None:
     """And a success clears the record."""
