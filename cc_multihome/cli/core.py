@@ -6,6 +6,7 @@ The verbs call nothing else that reads the host or changes it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from socket import if_indextoname
@@ -19,7 +20,7 @@ from cc_multihome.apply.lock import holder
 from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
 from cc_multihome.apply.verify import LevelResult, verify
 from cc_multihome.cli.verb import InactiveError
-from cc_multihome.config.drop_ins import DROP_INS
+from cc_multihome.config.drop_ins import DROP_INS, read_sources
 from cc_multihome.decide import Decision, decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.kernel import read_kernel
@@ -72,6 +73,28 @@ def read_key() -> object:
             " it over again)"
         )
     return key
+
+
+def pending() -> str | None:
+    """Say what keeps the configuration from being the proved one; or None.
+
+    Nobody is asked, so that what only the metadata brings is not seen.
+    """
+    kept = state.load(state.KEPT)
+    if not isinstance(kept, dict):
+        return None
+    try:
+        asked = read_sources(pipeline.read_key(), DROP_INS).raw
+    except MultihomeError as err:
+        return str(err)
+    # As it is where it was kept: JSON's keys are texts.
+    if json.loads(json.dumps(asked, default=str)) == kept.get("key"):
+        return None
+    return (
+        "the configuration is not what was proved last; `multihome plan`"
+        " shows what would change, `multihome apply` and the timer's next run"
+        " do it"
+    )
 
 
 def decided(raw: object) -> Decision | None:

@@ -62,6 +62,7 @@ class View:
         missing: what the host lacks of it, a line each.
         why_no_plan: where it cannot be told.
         running: the process that applies something right now.
+        pending: why the configuration is not in force as it stands now.
     """
 
     last: dict[str, Any] | None = None
@@ -70,6 +71,7 @@ class View:
     missing: tuple[str, ...] = ()
     why_no_plan: str | None = None
     running: int | None = None
+    pending: str | None = None
 
     @property
     def health(self) -> str:
@@ -121,6 +123,7 @@ def _look() -> View:
         missing=core.missing(found.plan) if found.plan else (),
         why_no_plan=found.why_not,
         running=core.running(),
+        pending=core.pending() if found.plan else None,
     )
 
 
@@ -136,6 +139,7 @@ def _as_dict(view: View) -> dict[str, Any]:
         "last": last,
         "plan": plan_as_dict(view.plan) if view.plan else None,
         "missing": list(view.missing),
+        "pending": view.pending,
         "failed": failed,
     }
 
@@ -153,6 +157,9 @@ def _text(view: View, style: Style) -> str:
     if view.missing:
         parts += ["", style.paint("The host lacks:", "bold")]
         parts += [f"  {line}" for line in view.missing]
+    if view.pending:
+        parts += ["", style.paint("Not in force yet:", "bold")]
+        parts += [f"  {line}" for line in view.pending.splitlines()]
     parts += _trouble(view, style)
     return "\n".join(parts)
 

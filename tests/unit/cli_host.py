@@ -71,6 +71,7 @@ class CliHost:
         self.key: object = None
         self.enabled = True
         self.running: int | None = None
+        self.pending: str | None = None
         self.units: tuple[str, ...] = ()
         self.result = Result("applied", True, GOOD)
         self.levels: tuple[LevelResult, ...] = GOOD
@@ -91,6 +92,7 @@ class CliHost:
         patch.setattr(core, "host_routing", self.host_routing)
         patch.setattr(core, "missing", self.missing)
         patch.setattr(core, "running", lambda: self.running)
+        patch.setattr(core, "pending", lambda: self.pending)
         patch.setattr(core, "read_key", lambda: self.key)
         patch.setattr(core, "decided", self.decided)
         patch.setattr(core, "find_changes", lambda *_: self.changes)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_the_json_has_its_documented_keys(
     data = read_json(capsys, "status")
     assert list(data) == [
         *("version", "health", "in_force_by", "running"),
-        *("last", "plan", "missing", "failed"),
+        *("last", "plan", "missing", "pending", "failed"),
     ]
     assert data["health"] == "healthy"
     assert data["plan"] == plan_as_dict(host.plan)
@@ -171,6 +172,20 @@ def test_a_run_that_goes_on_is_said(
     assert "process 4711 applies" in capsys.readouterr().out
 
 
+def test_what_no_run_has_taken_up_is_said(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The host is healthy; only where a plan is in force is there more."""
+    host.pending = "50-puppet.yaml, line 2: wrong"
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "Not in force yet:\n  50-puppet.yaml, line 2: wrong" in said
+    assert read_json(capsys, "status")["pending"] == host.pending
+    host.force = core.InForce(None, None)
+    main(["status"])
+    assert "Not in force yet" not in capsys.readouterr().out
+
+
 def test_a_level_that_failed_without_an_error_is_shown(
     host: CliHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +203,46 @@ def test_a_level_that_failed_without_an_error_is_shown(
     said = capsys.readouterr().out
     assert "services failed" in said
     assert "services: resolver 10.0.0.2: no answer" in said
+
+
+@pytest.fixture
+def drop_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file beside user-data, on a host whose plan was proved without it."""
+    values = {
+        state.KEY: {"default": "private"},
+        state.KEPT: {"key": {"default": "private"}},
+    }
+    monkeypatch.setattr(
+        state, "load", lambda name, default=None: values.get(name, default)
+    )
+    monkeypatch.setattr(core, "DROP_INS", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid)
+    return tmp_path / "50-puppet.yaml"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(None, id="no file"),
+        pytest.param("# nothing\n", id="a file that says nothing"),
+        pytest.param("default: private\n", id="the same again"),
+    ],
+)
+def test_the_configuration_that_was_proved_is_not_pending(
+    drop_in: Path, text: str | None
+) -> None:
+    """Nor are files that change nothing of it."""
+    if text is not None:
+        drop_in.write_text(text)
+    assert core.pending() is None
+
+
+def test_a_file_that_no_run_has_read_is_pending(drop_in: Path) -> None:
+    """With its mistakes, or with what to do."""
+    drop_in.write_text("policy: [{to: 10.0.0.0/8, via: private}]\n")
+    assert "multihome apply" in str(core.pending())
+    drop_in.write_text("policy: [\n")
+    assert f"{drop_in}, line 2" in str(core.pending())
 
 
 class Kept:
