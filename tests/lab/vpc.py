@@ -144,6 +144,14 @@ class Vpc:
         """Let the gateway of an ENI's subnet be there, or be dead."""
         self._net.set_gateway(self.shape.eni(name).subnet, answers=answers)
 
+    def flood_arp(self, flooded: bool = True) -> None:
+        """Show ARP requests to every ENI of their subnet, or no more.
+
+        EC2 shows them to the owner of the address alone; so the router can
+        ask who answers besides. It has forgotten who did.
+        """
+        self._net.flood_arp(self.shape, flooded)
+
     def counters(self) -> dict[str, Drops]:
         """Return the drops at each ENI, by name, since the last reset.
 

@@ -107,6 +107,9 @@ class VpcNet:
         self.router.nft(igw_ruleset(shape) + services_ruleset(shape))
         self._route_prefixes(shape)
         # An address may have moved to another ENI.
+        self._forget_neighbours(shape)
+
+    def _forget_neighbours(self, shape: Shape) -> None:
         self.router.ip(
             f"neigh flush dev {gateway_name(subnet)}"
             for subnet in shape.subnets
@@ -120,6 +123,14 @@ class VpcNet:
         state = "up" if answers else "down"
         uplink = _uplink(self._subnets[subnet])
         self.hyp.ip([f"link set dev {uplink} {state}"])
+
+    def flood_arp(self, shape: Shape, flooded: bool) -> None:
+        """Show ARP requests to every ENI of the subnet, or to the owner.
+
+        The router asks anew.
+        """
+        self.hyp.nft(eni_ruleset(shape, floods_arp=flooded))
+        self._forget_neighbours(shape)
 
     def delete(self) -> None:
         """Remove the namespaces; they may be gone already."""

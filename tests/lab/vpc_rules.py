@@ -16,6 +16,7 @@ from ipaddress import IPv4Network, ip_network
 from tests.lab.netns import device_name
 from tests.lab.shape import LabEni, Shape, Subnet
 
+ARP_REQUEST = "arp operation request"
 CHECKS = ("src", "dst", "arp", "ndp")
 LINK_LOCAL = "fe80::/10"
 # The target of a solicitation or an advertisement, RFC 4861, 4.3 and 4.4.
@@ -86,10 +87,14 @@ def drops_at(counters: Mapping[str, int], mac: str) -> Drops:
     return Drops(**counts)
 
 
-def eni_ruleset(shape: Shape) -> str:
+def eni_ruleset(shape: Shape, *, floods_arp: bool = False) -> str:
     """Return the table that does what the VPC does at each ENI.
 
     Loaded again it replaces the rules and keeps the counters.
+
+    Args:
+        floods_arp: every ENI of a subnet sees each ARP request there, as on
+            plain Ethernet, and not as in EC2.
     """
     counters = (
         f"  counter {counter_name(check, eni.mac)} {{ }}"
@@ -97,7 +102,12 @@ def eni_ruleset(shape: Shape) -> str:
         for check in CHECKS
     )
     sent = (rule for eni in shape.enis for rule in _sent_rules(eni))
-    received = (rule for eni in shape.enis for rule in _received_rules(eni))
+    received = (
+        rule
+        for eni in shape.enis
+        for rule in _received_rules(eni)
+        if not (floods_arp and ARP_REQUEST in rule)
+    )
     return "\n".join(
         (
             "table bridge eni { }",
@@ -155,7 +165,7 @@ def _received_rules(eni: LabEni) -> Iterator[str]:
     yield f"{tap} ether type ip ip daddr != {{ {known} }} {drop}"
     yield (f"{tap} ether type ip6 ip6 daddr != {{ ff00::/8, {own6} }} {drop}")
     # EC2 has no broadcast: an ENI sees requests for its own addresses only.
-    yield f"{tap} arp operation request {_unless('arp daddr ip', own)} drop"
+    yield f"{tap} {ARP_REQUEST} {_unless('arp daddr ip', own)} drop"
     kind = "icmpv6 type nd-neighbor-solicit"
     yield from _by_target(f"{tap} {kind}", eni.ipv6s, "drop")
 

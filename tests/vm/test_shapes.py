@@ -18,6 +18,7 @@ from tests.lab.cleanup import Run
 from tests.lab.expected import BUILT_IN, planned_rules, problems_of
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
+from tests.lab.pinging import is_answered
 from tests.lab.shape import SEED, UNNAMED
 from tests.lab.shapes import COLLECTOR, SHAPES
 from tests.lab.user_data import Intent
@@ -53,11 +54,36 @@ def test_a_cell_of_the_matrix_is_green(
             assert_pin_stays(instance)
             instance.vm.run(f"rm {DROP_IN}; multihome apply", timeout=200)
         if shape == "same-subnet":
+            assert_arp_is_answered_by_the_right_eni(instance)
             assert_settings_come_and_go(instance)
         if (suite, shape) in REBOOTED:
             boot = instance.vm.reboot()
             assert "done" == boot.cloud_init, boot.why
             assert planned_rules(intent) == sorted(instance.priorities())
+
+
+def assert_arp_is_answered_by_the_right_eni(instance: LabInstance) -> None:
+    """Though both hear the question, as on plain Ethernet.
+
+    The lab counts ARP from an ENI with an address that is not its own.
+    """
+
+    def wrong_answers() -> int:
+        """Let the router ask for both ENIs, and ping them."""
+        instance.vpc.flood_arp()
+        instance.vpc.reset_counters()
+        for name in ("left", "right"):
+            side, address = instance.vpc.outside(name)
+            assert is_answered(side, address, within=30), name
+        return sum(it.arp for it in instance.vpc.counters().values())
+
+    assert 0 == wrong_answers()
+    ignored = [f"net.ipv4.conf.{it}.arp_ignore=0" for it in ("left", "right")]
+    instance.vm.run(f"sysctl -qw {' '.join(ignored)}")
+    # The kernel's own way; or nothing was asked here.
+    assert wrong_answers() > 0
+    instance.vpc.flood_arp(False)
+    instance.vm.run("multihome apply", timeout=200)
 
 
 SETTINGS = ("arp_ignore", "arp_announce", "rp_filter")
@@ -69,9 +95,7 @@ NEEDED = ("1", "2", "2")
 def assert_settings_come_and_go(instance: LabInstance) -> None:
     """Set while two ENIs share their subnet, and put back afterwards.
 
-    By a restore, and by the package's removal. What they are for is in
-    tests/netns/test_same_subnet.py: this lab's bridges show an ARP request to
-    the owner of the address alone, as EC2 does.
+    By a restore, and by the package's removal.
     """
 
     def settings(name: str) -> tuple[str, ...]:

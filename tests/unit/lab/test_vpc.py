@@ -66,6 +66,15 @@ def test_each_eni_may_use_its_own_addresses_only() -> None:
     assert f'iifname "tap-public" ether saddr != {PUBLIC.mac}' in text
 
 
+def test_arp_requests_can_be_shown_to_all() -> None:
+    """The other checks stay, also those of ARP that is sent."""
+    lines = eni_ruleset(SEED).splitlines()
+    flooded = eni_ruleset(SEED, floods_arp=True).splitlines()
+    missing = [line for line in lines if line not in flooded]
+    assert len(SEED.enis) == len(missing)
+    assert all("arp operation request" in line for line in missing)
+
+
 def test_loading_the_rules_again_keeps_the_counters() -> None:
     """The table is flushed, which spares counters, and never deleted."""
     text = eni_ruleset(SEED)
