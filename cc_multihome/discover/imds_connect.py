@@ -17,7 +17,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from cc_multihome.discover.imds_bounded import BoundedSocket
 from cc_multihome.version import __version__
@@ -62,7 +62,7 @@ def bounded_session(
                 self.source_address = (source, 0)
                 try:
                     self._connect()
-                except (NewConnectionError, TimeoutError) as err:
+                except HTTPError as err:
                     LOG.debug("%s from %s: %s", self.host, source, err)
                     continue
                 LOG.info("no way to %s; asked from %s", self.host, source)

@@ -18,6 +18,8 @@ from cc_multihome.errors import ImdsError
 from tests.unit.imds_read import GET_ID, read
 from tests.unit.imds_stub import Stub, answer
 
+# Nothing comes back to it, not even that there is no way.
+SILENT = "127.0.0.9"
 Bound = list[str | None]
 Sever = Callable[..., Bound]
 
@@ -33,6 +35,8 @@ def sever(monkeypatch: pytest.MonkeyPatch) -> Sever:
         def create(*args: Any, **kwargs: Any) -> Any:
             source = kwargs.get("source_address")
             seen.append(source[0] if source else None)
+            if seen[-1] == SILENT:
+                raise TimeoutError("timed out")
             if seen[-1] not in ways:
                 raise OSError(number, "no way")
             return connect(*args, **kwargs)
@@ -49,10 +53,11 @@ def test_it_is_asked_from_an_address_that_has_a_way(
 ) -> None:
     """One after another; and the log says from which one."""
     caplog.set_level(logging.INFO)
+    sources = ["127.0.0.2", SILENT, "127.0.0.3", "127.0.0.4"]
     seen = sever(number, "127.0.0.3")
-    found = read(stub.url, sources=["127.0.0.2", "127.0.0.3", "127.0.0.4"])
+    found = read(stub.url, sources=sources)
     assert 2 == len(found.enis)
-    assert [None, "127.0.0.2", "127.0.0.3"] == seen
+    assert [None, *sources[:3]] == seen
     assert "asked from 127.0.0.3" in caplog.text
 
 
