@@ -52,7 +52,9 @@ def read_state(instance: LabInstance) -> dict[str, Any]:
             for item in addresses
             for info in item.get("addr_info", ())
         ),
-        "rules": priorities(rules),
+        # Those of one priority exclude each other by their marks, and
+        # networkd has no order for them.
+        "rules": sorted(priorities(rules)),
         "routes": sorted(
             str(sorted((key, str(value)) for key, value in item.items()))
             for item in routes
