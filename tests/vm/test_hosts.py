@@ -142,7 +142,7 @@ def test_a_user_is_pinned_and_nobody_else(host: LabInstance) -> None:
 def test_users_come_and_go_with_the_configuration(host: LabInstance) -> None:
     """Before the policy, and back when the file is gone."""
     games = partial(as_user, host, "games")
-    before = host.priorities()
+    before = sorted(host.priorities())
 
     assert [] == wrong(host, out("private", to=NAMED), games)
     configure(host, "users: {games: public}\n")
@@ -150,12 +150,12 @@ def test_users_come_and_go_with_the_configuration(host: LabInstance) -> None:
     # Negative twin: the rule is what does it.
     host.vm.run(f"rm {DROP_IN}; multihome apply", timeout=200)
     assert [] == wrong(host, out("private", to=NAMED), games)
-    assert before == host.priorities()
+    assert before == sorted(host.priorities())
 
 
 def test_a_user_that_is_not_there_changes_nothing(host: LabInstance) -> None:
     """The error has the path, the file and the line."""
-    before = host.priorities()
+    before = sorted(host.priorities())
     host.vm.run("mkdir -p /etc/multihome.d")
     host.vm.agent.put(b"users:\n  nobody-here: private\n", DROP_IN)
     done = host.vm.run("multihome apply", check=False)
@@ -163,7 +163,7 @@ def test_a_user_that_is_not_there_changes_nothing(host: LabInstance) -> None:
     assert 0 != done.status
     assert f"multihome.users.nobody-here ({DROP_IN}, line 2)" in done.err
     assert "expected a user of this host" in done.err
-    assert before == host.priorities()
+    assert before == sorted(host.priorities())
 
 
 def test_a_service_is_pinned_from_its_first_packet(host: LabInstance) -> None:
