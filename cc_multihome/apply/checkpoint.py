@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 
+from cc_multihome.apply.deadman import held_back
 from cc_multihome.errors import RollbackError
 from cc_multihome.files import File, append_line, snapshot, write
 
@@ -124,7 +125,8 @@ class Checkpoint:
         failed = []
         if error is not None and self._steps:
             self._note()
-            failed = undo_all(self._steps)
+            with held_back():
+                failed = undo_all(self._steps)
         if self._journal and not failed:
             self._journal.unlink(missing_ok=True)
         if failed:

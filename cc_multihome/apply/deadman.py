@@ -90,6 +90,22 @@ def ended_alone() -> Iterator[None]:
         signal.signal(SIGNAL, former or signal.SIG_DFL)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let the deadline not end an undoing in its middle.
+
+    That is what it would begin itself. One that hangs is killed all the
+    same, after the deadline's grace.
+    """
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+    try:
+        yield
+    finally:
+        # What came meanwhile has been done.
+        signal.sigtimedwait({SIGNAL}, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
 def _arm_command(seconds: int) -> list[str]:
     return [
         "systemd-run",

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
+from cc_multihome.apply.deadman import SIGNAL, ended_alone
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.errors import ApplyError, RollbackError
 
@@ -50,6 +53,32 @@ class Steps:
                 checkpoint.add(Step(label, self))
             if error is not None:
                 raise error
+
+
+class TimeUpMeanwhile(Step):
+    """A step in whose undoing the timer fires."""
+
+    def run(self) -> None:
+        """Undo it."""
+        os.kill(os.getpid(), SIGNAL)
+        super().run()
+
+
+def test_the_deadline_lets_an_undoing_come_to_its_end() -> None:
+    """And the run ends with its own error, not with that of the time."""
+    steps = Steps()
+    with (
+        pytest.raises(ApplyError, match="its own"),
+        ended_alone(),
+        Checkpoint() as checkpoint,
+    ):
+        checkpoint.add(Step("one", steps))
+        checkpoint.add(TimeUpMeanwhile("two", steps))
+        raise ApplyError("its own")
+    assert ["two", "one"] == steps.undone
+    with pytest.raises(ApplyError, match="in time"), ended_alone():
+        os.kill(os.getpid(), SIGNAL)
+        time.sleep(20)
 
 
 def test_without_an_error_nothing_is_undone() -> None:
