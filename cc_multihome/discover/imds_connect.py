@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 
@@ -38,6 +39,8 @@ def bounded_session(
         sources: returns the host's addresses of an IP version; connections
             are bound to one of them where there is no way without.
     """
+    # The next request goes on where the time of one ran out.
+    failures: Counter[str] = Counter()
 
     class Connection(HTTPConnection):
         def connect(self) -> None:
@@ -54,7 +57,8 @@ def bounded_session(
             super().connect()  # type: ignore[no-untyped-call]  # 1.26's stubs
 
         def _connect_from_any(self) -> bool:
-            for source in sources(_version_of(self.host)):
+            known = sources(_version_of(self.host))
+            for source in sorted(known, key=failures.__getitem__):
                 left_s = remaining()
                 if left_s <= 0:
                     break
@@ -64,6 +68,7 @@ def bounded_session(
                     self._connect()
                 except HTTPError as err:
                     LOG.debug("%s from %s: %s", self.host, source, err)
+                    failures[source] += 1
                     continue
                 LOG.info("no way to %s; asked from %s", self.host, source)
                 return True

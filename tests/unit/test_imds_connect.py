@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,8 @@ from cc_multihome.errors import ImdsError
 from tests.unit.imds_read import GET_ID, read
 from tests.unit.imds_stub import Stub, answer
 
-# Nothing comes back to it, not even that there is no way.
-SILENT = "127.0.0.9"
+# Nothing comes back to them, not even that there is no way.
+SILENT = ("127.0.0.7", "127.0.0.8", "127.0.0.9")
 Bound = list[str | None]
 Sever = Callable[..., Bound]
 
@@ -35,7 +36,8 @@ def sever(monkeypatch: pytest.MonkeyPatch) -> Sever:
         def create(*args: Any, **kwargs: Any) -> Any:
             source = kwargs.get("source_address")
             seen.append(source[0] if source else None)
-            if seen[-1] == SILENT:
+            if seen[-1] in SILENT:
+                time.sleep(min(args[1], 0.1))
                 raise TimeoutError("timed out")
             if seen[-1] not in ways:
                 raise OSError(number, "no way")
@@ -53,12 +55,22 @@ def test_it_is_asked_from_an_address_that_has_a_way(
 ) -> None:
     """One after another; and the log says from which one."""
     caplog.set_level(logging.INFO)
-    sources = ["127.0.0.2", SILENT, "127.0.0.3", "127.0.0.4"]
+    sources = ["127.0.0.2", SILENT[0], "127.0.0.3", "127.0.0.4"]
     seen = sever(number, "127.0.0.3")
     found = read(stub.url, sources=sources)
     assert 2 == len(found.enis)
     assert [None, *sources[:3]] == seen
     assert "asked from 127.0.0.3" in caplog.text
+
+
+def test_one_request_without_time_for_all_is_gone_on_with_by_the_next(
+    stub: Stub, sever: Sever
+) -> None:
+    """An ENI with many addresses may be dead, and the next one is not."""
+    way = "127.0.0.2"
+    seen = sever(errno.ENETUNREACH, way)
+    read(stub.url, sources=[*SILENT, way], request_timeout_s=0.1)
+    assert [*SILENT, way] == [it for it in seen if it]
 
 
 def test_without_a_need_it_is_not_bound(stub: Stub, sever: Sever) -> None:
