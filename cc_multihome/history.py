@@ -129,8 +129,14 @@ def refuse_failed(decision: Decision) -> None:
         raise RefusedError(
             "this plan was taken back before and is not tried again until"
             " something of it changes, at the next boot, or by `multihome"
-            f" apply`. It failed at {failed['time']}: {failed['error']}"
+            f" apply`. {_why_left(decision, failed)}"
         )
+
+
+def _why_left(decision: Decision, failed: Mapping[str, Any]) -> str:
+    if decision.fingerprint == failed.get("input"):
+        return f"It failed at {failed['time']}: {failed['error']}"
+    return f"It was {GIVEN_UP} before"
 
 
 def _is_proved(decision: Decision) -> bool:

@@ -285,8 +285,10 @@ def test_what_a_person_gave_up_stays_so_when_another_plan_fails(
     with pytest.raises(VerifyError):
         configure({}, trigger="refresh")
     world.fingerprint, world.error = "two", None
-    with pytest.raises(RefusedError):
+    with pytest.raises(RefusedError, match="by a person") as refused:
         configure({}, trigger="refresh")
+    # That is what became of the other one.
+    assert "no route" not in str(refused.value)
 
 
 @pytest.mark.parametrize("trigger", ["person", "boot"])
