@@ -21,11 +21,12 @@ from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
 from cc_multihome.apply.verify import LevelResult, verify
 from cc_multihome.cli.verb import InactiveError
 from cc_multihome.config.drop_ins import DROP_INS, read_sources
+from cc_multihome.config.parse import parse
 from cc_multihome.decide import Decision, decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.users import read_uids
-from cc_multihome.errors import MultihomeError
+from cc_multihome.errors import ConfigError, MultihomeError
 from cc_multihome.explain.ask import ask_kernel
 from cc_multihome.explain.question import Sender
 from cc_multihome.explain.read import read_host
@@ -84,16 +85,23 @@ def pending() -> str | None:
     if not isinstance(kept, dict):
         return None
     try:
-        asked = read_sources(pipeline.read_key(), DROP_INS).raw
+        sources = read_sources(pipeline.read_key(), DROP_INS)
     except MultihomeError as err:
         return str(err)
+    asked = sources.raw
     # As it is where it was kept: JSON's keys are texts.
     if json.loads(json.dumps(asked, default=str)) == kept.get("key"):
         return None
+    wrong = parse(asked).problems
+    if wrong:
+        return str(sources.locate(ConfigError(wrong)))
+    # Whether it is this plan cannot be told without the metadata.
+    failed = state.load(state.FAILED)
+    but = ", the timer only if it was not taken back before" if failed else ""
     return (
         "the configuration is not what was proved last; `multihome plan`"
         " shows what would change, `multihome apply` and the timer's next run"
-        " do it"
+        f" do it{but}"
     )
 
 

@@ -206,15 +206,23 @@ def test_a_level_that_failed_without_an_error_is_shown(
 
 
 @pytest.fixture
-def drop_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A file beside user-data, on a host whose plan was proved without it."""
-    values = {
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What is remembered on a host whose plan was proved."""
+    values: dict[str, object] = {
         state.KEY: {"default": "private"},
         state.KEPT: {"key": {"default": "private"}},
     }
     monkeypatch.setattr(
         state, "load", lambda name, default=None: values.get(name, default)
     )
+    return values
+
+
+@pytest.fixture
+def drop_in(
+    known: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Path:
+    """A file beside user-data, which no run has read."""
     monkeypatch.setattr(core, "DROP_INS", tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid)
     return tmp_path / "50-puppet.yaml"
@@ -243,6 +251,20 @@ def test_a_file_that_no_run_has_read_is_pending(drop_in: Path) -> None:
     assert "multihome apply" in str(core.pending())
     drop_in.write_text("policy: [\n")
     assert f"{drop_in}, line 2" in str(core.pending())
+    # YAML that no run can take up.
+    drop_in.write_text("default: private\npolicy: {}\n")
+    assert f"{drop_in}, line 2" in str(core.pending())
+    assert "multihome apply" not in str(core.pending())
+
+
+def test_the_timer_is_not_said_to_repeat_what_was_taken_back(
+    drop_in: Path, known: dict[str, object]
+) -> None:
+    """As after `multihome rollback`: the configuration asks for it yet."""
+    drop_in.write_text("default: public\n")
+    assert "only if" not in str(core.pending())
+    known[state.FAILED] = {"input": "one", "error": "no route"}
+    assert "the timer only if it was not taken back" in str(core.pending())
 
 
 class Kept:
