@@ -122,13 +122,13 @@ class Checkpoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        failed = []
-        if error is not None and self._steps:
-            self._note()
-            with held_back():
+        with held_back():
+            failed = []
+            if error is not None and self._steps:
+                self._note()
                 failed = undo_all(self._steps)
-        if self._journal and not failed:
-            self._journal.unlink(missing_ok=True)
+            if self._journal and not failed:
+                self._journal.unlink(missing_ok=True)
         if failed:
             raise RollbackError(
                 f"{error}\nThe former state could not be put back whole;"

@@ -32,6 +32,8 @@ UNIT = "multihome-deadline"
 # others twice 15, the kernel 60, answers 45), and its commands.
 DEADLINE_S = 240
 SIGNAL = signal.SIGUSR1
+# What ends a run before its time: a person, systemd.
+ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -92,16 +94,17 @@ def ended_alone() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let the deadline not end an undoing in its middle.
+    """Let nothing end an undoing in its middle, nor what it has started.
 
-    That is what it would begin itself. One that hangs is killed all the
-    same, after the deadline's grace.
+    Not the deadline, which would begin just that, nor a second Ctrl-C, nor
+    the stop of the unit. One that hangs is killed all the same, after the
+    deadline's grace.
     """
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL, *ENDS})
     try:
         yield
     finally:
-        # What came meanwhile has been done.
+        # The deadline's has been done; the others come now.
         signal.sigtimedwait({SIGNAL}, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
 

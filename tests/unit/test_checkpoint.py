@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from signal import SIGINT
 
 import pytest
 
@@ -79,6 +80,27 @@ def test_the_deadline_lets_an_undoing_come_to_its_end() -> None:
     with pytest.raises(ApplyError, match="in time"), ended_alone():
         os.kill(os.getpid(), SIGNAL)
         time.sleep(20)
+
+
+def test_a_second_ctrl_c_ends_no_undoing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the run afterwards; nothing is left for the timer."""
+    put_back, journal = PutFileBack.run, tmp_path / "journal"
+
+    def disturbed(undo: PutFileBack) -> None:
+        os.kill(os.getpid(), SIGINT)
+        put_back(undo)
+
+    monkeypatch.setattr(PutFileBack, "run", disturbed)
+    files = [tmp_path / "one", tmp_path / "two"]
+    with pytest.raises(KeyboardInterrupt), Checkpoint(journal) as checkpoint:
+        for file in files:
+            checkpoint.add(PutFileBack.of(file))
+            file.write_text("new")
+        raise KeyboardInterrupt
+    assert [False, False] == [file.exists() for file in files]
+    assert not journal.exists()
 
 
 def test_without_an_error_nothing_is_undone() -> None:
