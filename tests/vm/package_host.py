@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.lab.boot import Boot
 from tests.lab.instance import LabInstance
 from tests.lab.pinging import Pings, pinging
 from tests.lab.user_data import SEED_INTENT
+from tests.vm.cloud_init import assert_content, read_status
 from tests.vm.state import read_state
 
 
@@ -57,18 +57,11 @@ class PackageHost:
 
     def status(self) -> tuple[int, dict[str, Any]]:
         """Return the exit status and the JSON of `cloud-init status`."""
-        shell = "cloud-init status --long --format json"
-        done = self.it.vm.run(shell, check=False)
-        return done.status, json.loads(done.out)
+        return read_status(self.it)
 
     def assert_done(self) -> None:
         """cloud-init is content: exit status 0, and not a word."""
-        code, told = self.status()
-        assert (0, "done") == (code, told["status"]), self.boot.why
-        assert [] == told["errors"]
-        # cloud-init 22.4 has neither.
-        assert "done" == told.get("extended_status", "done")
-        assert {} == told.get("recoverable_errors", {})
+        assert_content(self.it, self.boot.why)
 
     def schema(self, data: str) -> tuple[tuple[int, str], ...]:
         """Return what `cloud-init schema` says: of the host, of a file."""

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from tests.lab import user_data
-from tests.lab.boot import Boot
 from tests.lab.cleanup import Run
 from tests.lab.expected import planned_rules
 from tests.lab.image import Image, with_package
@@ -25,6 +24,7 @@ from tests.lab.instance import LabInstance, booted
 from tests.lab.shape import SEED, THIRD, THIRD_SUBNET
 from tests.lab.shapes import COLLECTOR
 from tests.lab.user_data import SEED_INTENT, Intent
+from tests.vm.cloud_init import assert_content
 from tests.vm.state import assert_flows
 
 KEY = user_data.multihome(SEED_INTENT)
@@ -85,7 +85,7 @@ def disks(lab_run: Run, deb: Path) -> Iterator[Disks]:
         lab_run, image, lab_run.dir / "running", lab_run.dir / "cleaned"
     )
     with booted(lab_run, image, SEED_INTENT, KEY, label="old") as old:
-        assert_done(old.boot)
+        assert_done(old)
         # What a rollback and a failure keep is of that instance, too.
         old.vm.run(
             f"cd {STATE} && cp kept.json previous.json && "
@@ -103,9 +103,10 @@ def disks(lab_run: Run, deb: Path) -> Iterator[Disks]:
     made.cleaned.unlink()
 
 
-def assert_done(boot: Boot) -> None:
+def assert_done(instance: LabInstance) -> None:
     """cloud-init and every unit are content."""
-    assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+    assert "running" == instance.boot.system, instance.boot.why
+    assert_content(instance, instance.boot.why)
 
 
 def assert_nothing_of_the_seed(instance: LabInstance) -> None:
@@ -132,7 +133,7 @@ def test_another_instance_comes_up_as_its_own_key_says(
     disk: Path = getattr(disks, kind)
     data = user_data.multihome(COLLECTOR)
     with disks.start(disk, COLLECTOR, data, f"of-{kind}") as new:
-        assert_done(new.boot)
+        assert_done(new)
         assert planned_rules(COLLECTOR) == sorted(new.priorities())
         assert_flows(new, COLLECTOR)
         assert_nothing_of_the_seed(new)
@@ -147,7 +148,7 @@ def test_another_instance_without_a_key_is_stock(disks: Disks) -> None:
     with disks.start(
         disks.running, COLLECTOR, NO_KEY, "of-running-stock"
     ) as new:
-        assert_done(new.boot)
+        assert_done(new)
         assert_nothing_of_the_seed(new)
         left = new.vm.run(f"ls -d {STATE} {TABLES}", check=False)
         assert "" == left.out
@@ -172,7 +173,7 @@ def test_the_same_instance_with_another_number_of_enis(
     data = user_data.multihome(replace(intent, tables=tables))
     label = f"same-{len(intent.tables)}"
     with disks.start(disks.running, intent, data, label) as same:
-        assert_done(same.boot)
+        assert_done(same)
         assert planned_rules(intent) == sorted(same.priorities())
         assert_flows(same, intent)
 

@@ -22,8 +22,16 @@ from tests.lab.expected import planned_rules
 from tests.lab.image import with_package
 from tests.lab.instance import booted
 from tests.lab.user_data import SEED_INTENT
+from tests.vm import others
 from tests.vm.package_host import PackageHost
-from tests.vm.state import assert_flows, wait_for
+from tests.vm.pins import DROP_IN, configure
+from tests.vm.state import (
+    RUN_AGAIN,
+    assert_flows,
+    read_state,
+    wait_for,
+    wait_for_state,
+)
 
 NO_KEY = user_data.cloud_config({"preserve_hostname": False})
 BAD_KEY = user_data.multihome(SEED_INTENT, default=["public"])
@@ -36,6 +44,11 @@ OUR_UNITS = ("multihome-hotplug.service", "multihome-refresh.service")
 # cloud-init logs it; 1 ms where it was measured, under emulation.
 TOOK = "config-multihome ran successfully and took"
 MOST_WITHOUT_KEY_S = 0.2
+STATE = ("/run/multihome", "/var/lib/multihome")
+# That no policy names; the table that has them; rules of the plan.
+ONE_MORE = "198.51.100.8"
+POLICY = "ip route show table 30999"
+OUR_RULES = {31000, 31100, 31101}
 
 
 def on(*suites: str) -> pytest.MarkDecorator:
@@ -70,7 +83,7 @@ def test_without_the_key_cloud_init_is_healthy_and_we_are_silent(
     host.stock = host.network()
     assert "multihome" not in host.stock["netplan"]
     assert ["lo", "ens5", "ens6"] == list(host.stock["links"])
-    for path in ("/run/multihome", "/var/lib/multihome"):
+    for path in STATE:
         assert 0 != host.ask(f"test -e {path}")[0]
     for unit in OUR_UNITS:
         started = "ExecMainStartTimestampMonotonic"
@@ -127,6 +140,46 @@ def test_a_reboot_gives_the_same(host: PackageHost) -> None:
     host.boot = host.it.vm.reboot()
     host.assert_done()
     assert before == host.network()
+
+
+@on("bookworm")
+def test_rules_and_routes_of_others_stay(host: PackageHost) -> None:
+    """Through whatever is changed; on trixie it is test_theirs.py's."""
+    before = read_state(host.it)
+    host.run(others.PUT_THERE)
+    theirs = host.run(others.SHOW_THEIRS)
+    others.assert_all_there(theirs)
+    for change in (add_a_destination, remove_it, restore, run_again):
+        change(host)
+        # At a restore, the names of links change, and nothing else.
+        shown = others.by_given_names(host.run(others.SHOW_THEIRS))
+        assert theirs == shown, change.__name__
+    host.run(others.TAKE_AWAY)
+    wait_for_state(host.it, before)
+
+
+def add_a_destination(host: PackageHost) -> None:
+    """Have another one go by the first ENI."""
+    configure(host.it, f"policy: [{{to: {ONE_MORE}, via: private}}]\n")
+    assert ONE_MORE in host.run(POLICY)
+
+
+def remove_it(host: PackageHost) -> None:
+    """Have it go by the default again."""
+    host.run(f"rm -r {Path(DROP_IN).parent} && multihome apply")
+    assert ONE_MORE not in host.run(POLICY)
+
+
+def restore(host: PackageHost) -> None:
+    """cloud-init's own networking, under the kernel's names."""
+    host.run("multihome restore")
+    assert not {rule[0] for rule in host.it.priorities()} & OUR_RULES
+
+
+def run_again(host: PackageHost) -> None:
+    """cloud-init has its module run, on the live host."""
+    host.run(RUN_AGAIN)
+    assert {rule[0] for rule in host.it.priorities()} >= OUR_RULES
 
 
 @on("trixie", "bookworm", "sid")
