@@ -32,7 +32,7 @@ from tests.lab.shape import LabEni
 from tests.lab.shapes_ipv6 import CONTAINER, DUAL, ONLY
 from tests.lab.user_data import Intent
 from tests.vm.containers import add_container, container_verdicts
-from tests.vm.pins import APPLY, DROP_IN, configure
+from tests.vm.pins import APPLY, DROP_IN, assert_pin_stays, configure
 from tests.vm.state import (
     LOG,
     RUN_AGAIN,
@@ -319,3 +319,7 @@ def test_both_families_are_right_on_other_suites(
     ) as instance:
         assert "done" == instance.boot.cloud_init, instance.boot.why
         assert_right(instance, intent)
+        if suite == "bookworm":
+            # systemd's own way of pins works for the first start alone there.
+            assert_pin_stays(instance)
+            instance.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)

@@ -22,7 +22,7 @@ from tests.lab.pinging import is_answered
 from tests.lab.shape import SEED, UNNAMED
 from tests.lab.shapes import COLLECTOR, SHAPES
 from tests.lab.user_data import Intent
-from tests.vm.pins import AGAIN, DROP_IN, assert_pin_stays
+from tests.vm.pins import AGAIN
 from tests.vm.state import assert_flows
 
 CASES = (
@@ -49,10 +49,6 @@ def test_a_cell_of_the_matrix_is_green(
         lab_run, image, intent, data, label=f"{suite}-{shape}"
     ) as instance:
         assert [] == problems_of(instance, intent), instance.boot.why
-        if suite == "bookworm":
-            # systemd's own way works for the first start alone there.
-            assert_pin_stays(instance)
-            instance.vm.run(f"rm {DROP_IN}; multihome apply", timeout=200)
         if shape == "same-subnet":
             assert_arp_is_answered_by_the_right_eni(instance)
             assert_settings_come_and_go(instance)
