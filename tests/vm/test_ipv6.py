@@ -32,7 +32,12 @@ from tests.lab.shape import LabEni
 from tests.lab.shapes_ipv6 import CONTAINER, DUAL, ONLY
 from tests.lab.user_data import Intent
 from tests.vm.containers import add_container, container_verdicts
-from tests.vm.pins import APPLY, DROP_IN, assert_pin_stays, configure
+from tests.vm.pins import (
+    APPLY,
+    DROP_IN,
+    assert_pin_stays,
+    configure,
+)
 from tests.vm.state import (
     LOG,
     RUN_AGAIN,
@@ -54,6 +59,16 @@ LATE = LabEni(
     ("10.224.184.61",),
     ipv6s=("2001:db8:60:2::61",),
 )
+WITH_LATE = replace(
+    DUAL,
+    shape=replace(DUAL.shape, enis=(*DUAL.shape.enis, LATE)),
+    tables={**DUAL.tables, "late": 31004},
+)
+# The device in the fifth slot; it is not listed and keeps its name.
+LATE_NAME = "ens9"
+HOTPLUG = "multihome-hotplug.service"
+# Of a learned route, with each advertisement.
+RENEWED = ("expires", "nhid", "nh_info")
 # How somebody runs a command; of users that every Debian has, one without a
 # login, and of units one that exists for that command alone.
 BEGIN = {
@@ -120,14 +135,18 @@ def refresh(instance: LabInstance) -> None:
 
 
 def read_both(instance: LabInstance) -> tuple[object, ...]:
-    """Return what the guest looks like, without what RA and time renew."""
+    """Return what the guest looks like, without what RA and time renew.
+
+    networkd adds rules of one priority in any order, and numbers the next
+    hops that it learns as it likes; `gateway` has their address.
+    """
     routes = [
-        sorted((key, str(it[key])) for key in it if key != "expires")
+        sorted((key, str(it[key])) for key in it if key not in RENEWED)
         for it in instance.ip_json("-6 route show table all type unicast")
     ]
     return (
         read_state(instance),
-        instance.priorities("-6"),
+        sorted(instance.priorities("-6")),
         global_ipv6s(instance),
         sorted(routes),
     )
@@ -153,6 +172,36 @@ def test_a_second_run_changes_nothing(dual: LabInstance) -> None:
     """What an advertisement has brought is as planned."""
     dual.vm.run("systemctl stop multihome-refresh.timer")
     assert_second_run_changes_nothing(dual)
+
+
+def test_what_is_deleted_by_hand_is_told_and_comes_back(
+    dual: LabInstance,
+) -> None:
+    """Of public: a rule, the route by the learned router, an address."""
+    state = read_both(dual)
+    address = DUAL.shape.eni("public").ipv6s[1]
+    priority, source, _ = next(
+        it for it in planned_rules(DUAL, 6) if it[2] == DUAL.tables["public"]
+    )
+    dual.vm.run(
+        f"ip -6 rule del priority {priority} from {source};"
+        " ip -6 route del default dev public table 20;"
+        f" ip -6 addr del {address}/128 dev public"
+    )
+    lost = (
+        f"rule {priority}: from {source} lookup 20 is missing",
+        "route ::/0 via _ipv6ra dev public table 20 is missing",
+        f"address {address}/128 on public is missing",
+    )
+    for command in ("multihome verify", "multihome status"):
+        told = dual.vm.run(command, check=False)
+        assert 1 == told.status, told
+        assert [] == [it for it in lost if it not in told.out], told
+
+    dual.vm.run(APPLY, timeout=200)
+
+    assert 0 == dual.vm.run("multihome verify", check=False).status
+    assert state == read_both(dual)
 
 
 def test_an_address_comes_and_goes_and_others_lose_nothing(
@@ -212,42 +261,102 @@ def saw(instance: LabInstance, who: str, bind: str) -> str:
 
 def test_an_eni_with_ipv6_comes_and_goes(dual: LabInstance) -> None:
     """Nobody does anything on the host; the subnet is one of two others."""
-    with_late = replace(DUAL.shape, enis=(*DUAL.shape.enis, LATE))
-    intent = replace(
-        DUAL, shape=with_late, tables={**DUAL.tables, "late": 31004}
-    )
+    assert_late_comes_and_goes(dual, WITH_LATE)
+
+
+def assert_late_comes_and_goes(host: LabInstance, intent: Intent) -> None:
+    """Attach it, send all flows, detach it; others lose nothing.
+
+    Args:
+        intent: with it.
+    """
+    steady = [intent.shape.eni(it).ipv6s[0] for it in ("private", "public")]
+    defaults = ipv6_defaults(host)
 
     def attach() -> None:
-        dual.vpc.update(with_late)
-        dual.vm.plug(LATE)
+        attach_late(host, intent)
         wait_for(
             lambda: (
-                is_answered(dual.vpc.corp, LATE.ipv6s[0], within=2)
-                and planned_rules(intent, 6) == sorted(dual.priorities("-6"))
+                is_answered(host.vpc.corp, LATE.ipv6s[0], within=2)
+                and planned_rules(intent, 6) == sorted(host.priorities("-6"))
             ),
             "no answer by it, or no rule of it",
         )
+        wait_for(lambda: not is_busy(host), "the run does not end")
 
-    def detach() -> None:
-        dual.vm.unplug("late")
-        dual.vpc.update(DUAL.shape)
-        table = "grep 31004 /etc/iproute2/rt_tables.d/multihome.conf"
-        wait_for(
-            lambda: 0 != dual.vm.run(table, check=False).status,
-            "the name of its table is still there",
-        )
-        busy = "systemctl is-active multihome-hotplug.service"
-        wait_for(
-            lambda: "activating" not in dual.vm.run(busy, check=False).out,
-            "the run does not end",
-        )
+    others_lose_nothing(host, steady, attach)
+    assert_flows(host, intent)
+    others_lose_nothing(host, steady, lambda: detach_late(host, intent))
+    assert planned_rules(DUAL, 6) == sorted(host.priorities("-6"))
+    assert defaults == ipv6_defaults(host)
 
+
+def attach_late(host: LabInstance, intent: Intent) -> None:
+    """Have EC2 attach it."""
+    host.vpc.update(intent.shape)
+    host.vm.plug(LATE)
+
+
+def detach_late(host: LabInstance, intent: Intent) -> None:
+    """Have EC2 detach it, and wait until nothing of it is left."""
+    enis = tuple(it for it in intent.shape.enis if it != LATE)
+    host.vm.unplug("late")
+    host.vpc.update(replace(intent.shape, enis=enis))
+    table = "grep 31004 /etc/iproute2/rt_tables.d/multihome.conf"
+    wait_for(
+        lambda: 0 != host.vm.run(table, check=False).status,
+        "the name of its table is still there",
+    )
+    wait_for(lambda: not is_busy(host), "the run does not end")
+
+
+def is_busy(host: LabInstance) -> bool:
+    """Is a run of the hotplug's under way?"""
+    asked = host.vm.run(f"systemctl is-active {HOTPLUG}", check=False)
+    return "activating" in asked.out
+
+
+def test_an_eni_that_hears_no_router_is_told_and_not_taken(
+    dual: LabInstance,
+) -> None:
+    """Taken back, the others go on; with advertisements it is taken."""
     steady = [DUAL.shape.eni(it).ipv6s[0] for it in ("private", "public")]
-    others_lose_nothing(dual, steady, attach)
-    assert_flows(dual, intent)
-    others_lose_nothing(dual, steady, detach)
-    assert planned_rules(DUAL, 6) == sorted(dual.priorities("-6"))
-    assert planned_defaults(DUAL) == ipv6_defaults(dual)
+    found = []
+
+    def apply() -> None:
+        found.append(dual.vm.run(APPLY, check=False, timeout=300))
+
+    dual.vm.run(f"systemctl mask --runtime {HOTPLUG}")
+    dual.vpc.lose_advertisements()
+    try:
+        attach_late(dual, WITH_LATE)
+        seen = f"ip link show {LATE_NAME}"
+        wait_for(
+            lambda: 0 == dual.vm.run(seen, check=False).status, "no device"
+        )
+        others_lose_nothing(dual, steady, apply)
+    finally:
+        dual.vpc.lose_advertisements(lost=False)
+
+    (refused,) = found
+    told = refused.err
+    assert 1 == refused.status
+    assert f"No route by a learned router on {LATE_NAME}: does a" in told
+    assert "The former state was put back" in told
+    assert_right_but_for_late(dual)
+    dual.vm.run(APPLY, timeout=200)
+    assert planned_rules(WITH_LATE, 6) == sorted(dual.priorities("-6"))
+    assert_flows(dual, WITH_LATE)
+    dual.vm.run(f"systemctl unmask --runtime {HOTPLUG}")
+    detach_late(dual, WITH_LATE)
+
+
+def assert_right_but_for_late(host: LabInstance) -> None:
+    """What was planned before it came is in force."""
+    assert planned_rules(DUAL) == sorted(host.priorities())
+    assert planned_rules(DUAL, 6) == sorted(host.priorities("-6"))
+    assert planned_defaults(DUAL) == ipv6_defaults(host)
+    assert 0 == host.vm.run("multihome verify", check=False).status
 
 
 def test_lost_advertisements_break_nothing(dual: LabInstance) -> None:
@@ -323,3 +432,4 @@ def test_both_families_are_right_on_other_suites(
             # systemd's own way of pins works for the first start alone there.
             assert_pin_stays(instance)
             instance.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
+            assert_right(instance, intent)
