@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from tests.lab.image import with_package
 from tests.lab.instance import booted
 from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
+from tests.lab.vpc import Vpc
 from tests.vm.faults import (
     GOOD,
     KEY,
@@ -381,6 +384,54 @@ def test_a_reset_in_the_middle(host: Host) -> None:
         host.begin_paused(MORE)
         boot = host.reboot(host.vm.reset)
         assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+
+
+def test_a_reset_between_the_resolver_and_its_file(host: Host) -> None:
+    """The one step that is not gone with /run: resolved is off by then."""
+    with host.case("reset in the resolver", "applied", start=STOCK):
+        assert -SIGKILL == host.drive("kill", KEY, step="file:6").status
+        boot = host.reboot(host.vm.reset)
+        assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
+
+
+def test_a_first_boot_without_metadata_is_stock(host: Host) -> None:
+    """cloud-init has read it, and the module cannot."""
+    with host.case(
+        "a first boot without IMDS",
+        "refused",
+        error="503",
+        start=STOCK,
+        ends=None,
+    ):
+        host.vm.run("cloud-init clean")
+        stock = host.instance.priorities()
+        with fails_after_user_data(host.vpc):
+            boot = host.reboot()
+        assert "done" != boot.cloud_init
+        assert stock == host.instance.priorities()
+        assert "active" == read_state(host.instance)["resolved"]
+
+
+@contextmanager
+def fails_after_user_data(vpc: Vpc) -> Iterator[None]:
+    """Give no more tokens once cloud-init has asked for user-data."""
+    seen, ended = len(vpc.imds_requests()), Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            paths = [str(it["path"]) for it in vpc.imds_requests()[seen:]]
+            if any(path.endswith("/user-data") for path in paths):
+                vpc.set_faults({**NO, "status": 503, "method": "PUT"})
+                return
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        vpc.set_faults()
 
 
 def test_a_boot_with_other_hardware(host: Host) -> None:

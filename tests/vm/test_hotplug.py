@@ -21,7 +21,7 @@ from tests.lab.cleanup import Run
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.pinging import is_answered, pinging
-from tests.lab.shape import THIRD, THIRD_SUBNET
+from tests.lab.shape import THIRD, THIRD_SUBNET, LabEni
 from tests.lab.user_data import SEED_INTENT
 from tests.vm.state import assert_flows, planned_rules, read_state, wait_for
 
@@ -32,6 +32,15 @@ INTENT = replace(SEED_INTENT, shape=SEED)
 WITH_THIRD = replace(SEED, enis=(*SEED.enis, THIRD))
 # The derived table of (network_card 0, device_number 2), and its rule.
 THIRDS_RULE = (31102, "10.224.187.20", 31002)
+FOURTH = LabEni(
+    "fourth",
+    "eni-0000000000000000d",
+    "0a:11:22:33:44:66",
+    3,
+    "third",
+    ("10.224.187.40",),
+)
+FOURTHS_RULE = (31103, "10.224.187.40", 31003)
 RUN_LATER = ("hotplug", "refresh")
 RT_TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
 NETWORKD_LOG = "journalctl -b -o cat -u systemd-networkd"
@@ -39,6 +48,8 @@ UNITS = [f"multihome-{name}.service" for name in ("early", *RUN_LATER)]
 # Of 10, as `systemd-analyze security` has it. They had 2.7 and 2.9
 # (docs/how-it-works.md); less protection has to be a decision.
 MOST_EXPOSED = 3.0
+MACS = "/latest/meta-data/network/interfaces/macs/"
+SOON = "[Timer]\nOnActiveSec=5s\nRandomizedDelaySec=0\nAccuracySec=1s\n"
 # A system call that the units may not make ends them, so that it shows.
 STRICT = "[Service]\nSystemCallErrorNumber=\n"
 
@@ -50,7 +61,6 @@ def host(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
     image = with_package("trixie", deb)
     with booted(lab_run, image, INTENT, data, label="hot") as instance:
         assert "done" == instance.boot.cloud_init, instance.boot.why
-        instance.vm.run("systemctl stop multihome-refresh.timer")
         make_strict(instance)
         yield instance
 
@@ -105,6 +115,30 @@ def wait_until_at_rest(host: LabInstance) -> dict[str, Any]:
     return seen[-1]
 
 
+def not_listed(eni: LabEni) -> dict[str, object]:
+    """Return the fault of metadata that does not know of an ENI yet."""
+    macs = [it.mac for it in WITH_THIRD.enis if it != eni]
+    listing = "".join(f"{mac}/\n" for mac in macs)
+    return {"kind": "status", "status": 200, "path": MACS, "body": listing}
+
+
+def half_ready(eni: LabEni) -> tuple[dict[str, object], ...]:
+    """Return the faults of metadata that knows of it, and not yet all."""
+    of_eni = f"{MACS}{eni.mac}/"
+    zero = {"path": f"{of_eni}device-number", "status": 200, "body": "0"}
+    absent = {"path": f"{of_eni}local-ipv4s", "status": 404}
+    return {"kind": "status", **zero}, {"kind": "status", **absent}
+
+
+def wait_until_asked(host: LabInstance, path: str) -> None:
+    """Wait until the instance asks IMDS for that, from now on."""
+    seen = len(host.vpc.imds_requests())
+    wait_for(
+        lambda: path in [it["path"] for it in host.vpc.imds_requests()[seen:]],
+        f"IMDS is not asked for {path}",
+    )
+
+
 def test_the_units_are_in_a_sandbox(host: LabInstance) -> None:
     """All that follows is done from within it."""
     for unit in UNITS:
@@ -114,12 +148,39 @@ def test_the_units_are_in_a_sandbox(host: LabInstance) -> None:
         assert exposure <= MOST_EXPOSED, said
 
 
+def test_the_timer_goes_off_by_itself(host: LabInstance) -> None:
+    """In some seconds here; later tests do what it does, when they want."""
+    timer, folder = "multihome-refresh.timer", "/run/systemd/system"
+    shown = "systemctl show -P ExecMainExitTimestamp multihome-refresh.service"
+    before = host.vm.run(shown).out
+    assert "active\n" == host.vm.run(f"systemctl is-active {timer}").out
+    host.vm.run(f"mkdir -p {folder}/{timer}.d")
+    host.vm.agent.put(SOON.encode(), f"{folder}/{timer}.d/soon.conf")
+    host.vm.run(f"systemctl daemon-reload; systemctl restart {timer}")
+    wait_for(
+        lambda: host.vm.run(shown).out not in (before, "\n"),
+        "the timer starts nothing",
+    )
+    host.vm.run(
+        f"systemctl stop {timer}; rm -r {folder}/{timer}.d;"
+        " systemctl daemon-reload"
+    )
+    wait_until_at_rest(host)
+
+
 def test_an_attached_eni_works_by_itself(host: LabInstance) -> None:
-    """Metadata comes some seconds after the device."""
+    """Metadata comes some seconds after the device, and not all at once."""
 
     def attach() -> None:
+        host.vpc.set_faults(not_listed(THIRD))
         host.vpc.update(WITH_THIRD)
         host.vm.plug(THIRD)
+        wait_until_asked(host, MACS)
+        host.vpc.set_faults(*half_ready(THIRD))
+        wait_until_asked(host, f"{MACS}{THIRD.mac}/device-number")
+        wait_until_asked(host, f"{MACS}{THIRD.mac}/device-number")
+        assert THIRDS_RULE not in host.priorities()
+        host.vpc.set_faults()
         took = wait_for(
             lambda: THIRDS_RULE in host.priorities(), "no rule of the ENI"
         )
@@ -188,6 +249,41 @@ def test_a_detached_eni_takes_its_own_with_it(host: LabInstance) -> None:
     others_lose_nothing(host, detach)
     assert planned_rules(INTENT) == sorted(host.priorities())
     assert ["lo", "private", "public"] == list(read_state(host)["links"])
+
+
+def test_two_that_come_at_once_are_one_run(host: LabInstance) -> None:
+    """Or two, where the second came after the first had looked."""
+    both = replace(SEED, enis=(*SEED.enis, THIRD, FOURTH))
+    shown = "systemctl show -P InvocationID multihome-hotplug.service"
+    runs: set[str] = set()
+
+    def have_rules() -> bool:
+        runs.add(host.vm.run(shown).out.strip())
+        return {THIRDS_RULE, FOURTHS_RULE} <= set(host.priorities())
+
+    def come() -> None:
+        host.vpc.update(both)
+        host.vm.plug(THIRD)
+        host.vm.plug(FOURTH)
+        wait_for(have_rules, "no rules of the ENIs")
+
+    def go() -> None:
+        host.vm.unplug("third")
+        host.vm.unplug("fourth")
+        host.vpc.update(SEED)
+        wait_for(
+            lambda: planned_rules(INTENT) == sorted(host.priorities()),
+            "there still are their rules",
+        )
+
+    runs.add(host.vm.run(shown).out.strip())
+    before = set(runs)
+    others_lose_nothing(host, come)
+    assert 1 <= len(runs - before) <= 2, runs
+    for eni in (THIRD, FOURTH):
+        assert answers(host, eni.ipv4s[0]), eni.name
+    others_lose_nothing(host, go)
+    wait_until_at_rest(host)
 
 
 def test_a_destination_of_a_file_comes_and_goes(host: LabInstance) -> None:
