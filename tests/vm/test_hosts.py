@@ -25,6 +25,7 @@ from tests.lab.instance import LabInstance, booted
 from tests.lab.netns import Netns
 from tests.lab.user_data import SEED_INTENT
 from tests.lab.vpc import Runner
+from tests.lab.vpc_rules import gateway_name
 from tests.vm.pins import (
     DROP_IN,
     REFRESH,
@@ -35,6 +36,7 @@ from tests.vm.pins import (
 
 PRIVATE, PUBLIC = "10.224.184.51", "10.224.186.43"
 ELASTIC = "198.51.100.177"
+SECOND_ROUTER = "10.224.184.9"
 FAR, NAMED = SEED_INTENT.unnamed, "192.0.2.14"
 # Of users that every Debian has, one without a login.
 PINNED = "proxy"
@@ -253,8 +255,10 @@ def test_published_ports_answer_by_each_eni(host: LabInstance) -> None:
     assert answers(host.vpc.inet, ELASTIC)
     assert not answers(host.vpc.corp, PRIVATE)
     configure(host, "containers: true\n")
+    host.vpc.reset_counters()
     assert answers(host.vpc.inet, ELASTIC)
     assert answers(host.vpc.corp, PRIVATE)
+    assert 0 == sum(it.src for it in host.vpc.counters().values())
     assert "2" == host.vm.run(f"sysctl -n {strict}").out.strip()
     host.vm.run("nft delete table inet multihome")
     assert not answers(host.vpc.corp, PRIVATE)
@@ -313,7 +317,11 @@ def test_static_routes_of_main_hold_for_their_enis_address(
     host: LabInstance,
 ) -> None:
     """The administrator's stays in main, and no other ENI follows it."""
-    host.vm.run(f"ip route add {FAR}/32 via 10.224.184.9")
+    host.vm.run(f"ip route add {FAR}/32 via {SECOND_ROUTER}")
+    subnet = SEED_INTENT.shape.subnet(SEED_INTENT.shape.eni("private").subnet)
+    host.vpc.router.ip(
+        [f"addr replace {SECOND_ROUTER}/32 dev {gateway_name(subnet)}"]
+    )
     ask = "ip -j route get {} from {} | jq -r '.[0].gateway'"
 
     def hop(source: str) -> str:
@@ -321,7 +329,10 @@ def test_static_routes_of_main_hold_for_their_enis_address(
 
     assert "10.224.184.1" == hop(PRIVATE)
     configure(host, "honor_main_routes: true\n")
-    assert ("10.224.184.9", "10.224.186.1") == (hop(PRIVATE), hop(PUBLIC))
-    assert "via 10.224.184.9" in host.vm.run(f"ip route show {FAR}").out
+    assert (SECOND_ROUTER, "10.224.186.1") == (hop(PRIVATE), hop(PUBLIC))
+    assert f"via {SECOND_ROUTER}" in host.vm.run(f"ip route show {FAR}").out
+    assert [] == wrong(host, out("private", bind=PRIVATE))
+    assert [] == wrong(host, out("public", bind=PUBLIC))
+    assert "lladdr" in host.vm.run(f"ip neigh show {SECOND_ROUTER}").out
     host.vm.run(f"ip route del {FAR}/32; {REFRESH}", timeout=200)
     assert "10.224.184.1" == hop(PRIVATE)
