@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,12 @@ from tests.lab.cleanup import Run
 from tests.lab.expected import planned_rules
 from tests.lab.image import with_package
 from tests.lab.instance import booted
+from tests.lab.pinging import is_answered, pinging
+from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
 from tests.vm import others
 from tests.vm.package_host import PackageHost
-from tests.vm.pins import DROP_IN, configure
+from tests.vm.pins import DROP_IN, assert_pin_stays, configure
 from tests.vm.state import (
     RUN_AGAIN,
     assert_flows,
@@ -44,6 +47,10 @@ OUR_UNITS = ("multihome-hotplug.service", "multihome-refresh.service")
 # cloud-init logs it; 1 ms where it was measured, under emulation.
 TOOK = "config-multihome ran successfully and took"
 MOST_WITHOUT_KEY_S = 0.2
+STARTED = "systemctl show -P ExecMainStartTimestampMonotonic"
+CLOUD_INITS_HOTPLUG = "systemctl is-active cloud-init-hotplugd.socket"
+# The derived table of (network_card 0, device_number 2), and its rule.
+THIRDS_RULE = (31102, THIRD.ipv4s[0], 31002)
 STATE = ("/run/multihome", "/var/lib/multihome")
 # That no policy names; the table that has them; rules of the plan.
 ONE_MORE = "198.51.100.8"
@@ -86,8 +93,26 @@ def test_without_the_key_cloud_init_is_healthy_and_we_are_silent(
     for path in STATE:
         assert 0 != host.ask(f"test -e {path}")[0]
     for unit in OUR_UNITS:
-        started = "ExecMainStartTimestampMonotonic"
-        assert "0" == host.run(f"systemctl show -P {started} {unit}").strip()
+        assert "0" == host.run(f"{STARTED} {unit}").strip()
+    if host.suite == "trixie":
+        assert_an_attached_eni_is_cloud_inits(host)
+
+
+def assert_an_attached_eni_is_cloud_inits(host: PackageHost) -> None:
+    """Its own hotplug is on as without the package, and ours rests."""
+    assert "active" == host.ask(CLOUD_INITS_HOTPLUG)[1].strip()
+    attach_third(host)
+    wait_for(lambda: "ens7" in links(host), "it does not come")
+    host.run("udevadm settle")
+    for unit in OUR_UNITS:
+        assert "0" == host.run(f"{STARTED} {unit}").strip()
+    detach_third(host)
+    wait_for(lambda: "ens7" not in links(host), "it does not go")
+
+
+def links(host: PackageHost) -> list[str]:
+    """Name the devices that there are."""
+    return list(read_state(host.it)["links"])
 
 
 def assert_costs_nothing(host: PackageHost) -> None:
@@ -113,6 +138,12 @@ def test_a_bad_key_is_pointed_at_and_the_network_is_stock(
     host.stock = host.stock or host.network()
     assert host.stock == host.network()
     assert "multihome" not in host.stock["netplan"]
+    assert_primary_is_reached(host)
+
+
+def assert_primary_is_reached(host: PackageHost) -> None:
+    """By stock networking on every suite: the primary ENI, from outside."""
+    assert is_answered(*host.it.vpc.outside("private"), within=30)
 
 
 @on("trixie", "bookworm", "sid")
@@ -131,6 +162,46 @@ def test_a_good_key_is_done_without_a_word(host: PackageHost) -> None:
     assert [0, 0] == [code for code, _ in host.schema(GOOD_KEY)]
     assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
     assert_flows(host.it, SEED_INTENT)
+
+
+@on("bookworm")
+def test_a_pinned_service_stays_pinned(host: PackageHost) -> None:
+    """systemd's own way works for the first start alone there."""
+    assert_pin_stays(host.it)
+    remove_drop_ins(host)
+
+
+@on("sid")
+def test_an_attached_eni_is_the_modules_alone(host: PackageHost) -> None:
+    """cloud-init's own hotplug, on by default there, stays out of it."""
+    attach_third(host)
+    wait_for(lambda: THIRDS_RULE in host.it.priorities(), "no rule of the ENI")
+    assert is_answered(*host.it.vpc.outside("third"), within=60)
+    assert "active" != host.ask(CLOUD_INITS_HOTPLUG)[1].strip()
+    detach_third(host)
+    wait_for(
+        lambda: planned_rules(SEED_INTENT) == sorted(host.it.priorities()),
+        "there still is its rule",
+    )
+
+
+def attach_third(host: PackageHost) -> None:
+    """Attach an ENI to the running instance."""
+    shape = SEED_INTENT.shape
+    host.it.vpc.update(
+        replace(
+            shape,
+            subnets=(*shape.subnets, THIRD_SUBNET),
+            enis=(*shape.enis, THIRD),
+        )
+    )
+    host.it.vm.plug(THIRD)
+
+
+def detach_third(host: PackageHost) -> None:
+    """Detach it again."""
+    host.it.vm.unplug("third")
+    host.it.vpc.update(SEED_INTENT.shape)
 
 
 @on("bookworm", "sid")
@@ -166,8 +237,13 @@ def add_a_destination(host: PackageHost) -> None:
 
 def remove_it(host: PackageHost) -> None:
     """Have it go by the default again."""
-    host.run(f"rm -r {Path(DROP_IN).parent} && multihome apply")
+    remove_drop_ins(host)
     assert ONE_MORE not in host.run(POLICY)
+
+
+def remove_drop_ins(host: PackageHost) -> None:
+    """Have user-data alone in force."""
+    host.run(f"rm -r {Path(DROP_IN).parent} && multihome apply")
 
 
 def restore(host: PackageHost) -> None:
@@ -204,6 +280,8 @@ def test_an_upgrade_loses_no_packet(host: PackageHost) -> None:
     assert "" == host.run("dpkg --audit")
     version = host.run("dpkg-query -W -f '${Version}' cc-multihome")
     assert f"{__version__}+up" == version
+    host.assert_done()
+    assert_flows(host.it, SEED_INTENT)
 
 
 @on("trixie", "bookworm", "sid")
@@ -218,6 +296,7 @@ def test_removal_gives_cloud_inits_network_back(host: PackageHost) -> None:
         assert item.received > 0
     assert "systemd" in host.run("readlink /etc/resolv.conf")
     assert "" == host.run("dpkg --audit")
+    assert_primary_is_reached(host)
 
 
 def differing(host: PackageHost) -> list[str]:
@@ -230,7 +309,10 @@ def differing(host: PackageHost) -> list[str]:
 @on("trixie", "bookworm", "sid")
 def test_purging_leaves_no_file(host: PackageHost) -> None:
     """Neither in /etc, nor in /var, nor a unit."""
-    host.run(f"apt-get -qq -y purge cc-multihome; rm -f {OWN_LIST}")
+    with pinging(*host.it.vpc.outside("private")) as pings:
+        host.run(f"apt-get -qq -y purge cc-multihome; rm -f {OWN_LIST}")
+    assert pings.received > 0
+    assert 0 == pings.lost, pings
     left = host.run(
         "find / -xdev -iname '*multihome*' -not -path '/root/*'"
         " -not -path '/proc/*'; find /run -iname '*multihome*'"
@@ -263,4 +345,5 @@ def test_an_administrators_own_list_wins_and_is_told(
     host.become(GOOD_KEY)
     host.assert_done()
     assert host.stock == host.network()
+    assert_primary_is_reached(host)
     host.run(f"rm {OWN_LIST}; multihome integrate --check")
