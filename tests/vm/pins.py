@@ -7,8 +7,6 @@ from tests.lab.instance import LabInstance
 
 DROP_IN = "/etc/multihome.d/50-test.yaml"
 APPLY, REFRESH = "multihome apply", "systemctl start multihome-refresh"
-# After a restore, which drops the key: from cloud-init's copy of it.
-AGAIN = "cloud-init single --name multihome --frequency always"
 # SO_MARK is 36.
 STAYS = """
 [Service]

@@ -17,6 +17,7 @@ from tests.lab.user_data import Intent
 
 __all__ = ["planned_rules"]
 
+# Also after a restore, which drops the key: cloud-init has a copy of it.
 RUN_AGAIN = "cloud-init single --name multihome --frequency always"
 LOG = "/var/log/cloud-init.log"
 # A rollback, or what networkd and udev do, on a busy machine.

@@ -52,6 +52,7 @@ SEARCHED = "/etc /run /var/lib /usr/lib/systemd /usr/lib/udev"
 OF_CLOUD_INIT = ("/var/lib/cloud/", "/run/cloud-init/", "/var/lib/dhcpcd/")
 STATE = "/var/lib/multihome"
 TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
+RESOLVED = "../run/systemd/resolve/stub-resolv.conf"
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ class Disks:
     Attributes:
         running: of the running instance, nothing cleaned.
         cleaned: after `cloud-init clean` and a shutdown.
+        kept: see kept_by(); after `cloud-init clean`.
     """
 
     run: Run
     image: Image
     running: Path
     cleaned: Path
+    kept: list[str]
 
     def start(
         self, disk: Path, intent: Intent, data: str, label: str
@@ -81,9 +84,7 @@ class Disks:
 def disks(lab_run: Run, deb: Path) -> Iterator[Disks]:
     """Boot the seed's instance with its key, and copy its disk."""
     image = with_package("trixie", deb)
-    made = Disks(
-        lab_run, image, lab_run.dir / "running", lab_run.dir / "cleaned"
-    )
+    running, cleaned = lab_run.dir / "running", lab_run.dir / "cleaned"
     with booted(lab_run, image, SEED_INTENT, KEY, label="old") as old:
         assert_done(old)
         # What a rollback and a failure keep is of that instance, too.
@@ -92,21 +93,28 @@ def disks(lab_run: Run, deb: Path) -> Iterator[Disks]:
             """echo '{"input": "1", "time": "then", "error": "0a:93"}'"""
             " >failed.json; sync"
         )
-        old.vm.copy_disk(made.running)
+        old.vm.copy_disk(running)
         old.vm.run("cloud-init clean --logs")
         # Minutes may pass until the image is made: the timer comes.
         old.vm.run("systemctl start multihome-refresh.service")
+        kept = kept_by(old)
         old.vm.power_off()
-        (old.vm.dir / "disk.qcow2").rename(made.cleaned)
-    yield made
-    made.running.unlink()
-    made.cleaned.unlink()
+        (old.vm.dir / "disk.qcow2").rename(cleaned)
+    yield Disks(lab_run, image, running, cleaned, kept)
+    running.unlink()
+    cleaned.unlink()
 
 
 def assert_done(instance: LabInstance) -> None:
     """cloud-init and every unit are content."""
     assert "running" == instance.boot.system, instance.boot.why
     assert_content(instance, instance.boot.why)
+
+
+def kept_by(instance: LabInstance) -> list[str]:
+    """Name what is kept of an instance, and where resolv.conf leads to."""
+    shell = f"ls -d {STATE} {TABLES}; readlink /etc/resolv.conf"
+    return instance.vm.run(shell, check=False).out.split()
 
 
 def assert_nothing_of_the_seed(instance: LabInstance) -> None:
@@ -123,6 +131,11 @@ def assert_nothing_of_the_seed(instance: LabInstance) -> None:
     names = instance.vm.run("cat /etc/iproute2/rt_tables.d/*; ip -br link")
     for name in SEED_INTENT.tables:
         assert name not in names.out
+
+
+def test_cleaning_leaves_nothing_of_the_instance(disks: Disks) -> None:
+    """Nor does the timer, when it comes before the shutdown."""
+    assert [RESOLVED] == disks.kept
 
 
 @pytest.mark.parametrize("kind", ["running", "cleaned"])
@@ -150,11 +163,8 @@ def test_another_instance_without_a_key_is_stock(disks: Disks) -> None:
     ) as new:
         assert_done(new)
         assert_nothing_of_the_seed(new)
-        left = new.vm.run(f"ls -d {STATE} {TABLES}", check=False)
-        assert "" == left.out
+        assert [RESOLVED] == kept_by(new)
         assert "active" == resolved(new)
-        link = new.vm.run("readlink /etc/resolv.conf").out.strip()
-        assert "../run/systemd/resolve/stub-resolv.conf" == link
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,7 @@ from tests.lab.pinging import is_answered
 from tests.lab.shape import SEED, UNNAMED
 from tests.lab.shapes import COLLECTOR, SHAPES
 from tests.lab.user_data import Intent
-from tests.vm.pins import AGAIN
-from tests.vm.state import assert_flows
+from tests.vm.state import RUN_AGAIN, assert_flows
 
 CASES = (
     ("trixie", "primary"),
@@ -104,7 +103,7 @@ def assert_settings_come_and_go(instance: LabInstance) -> None:
     )
     instance.vm.run(f"multihome restore; sysctl -qw {strict}", timeout=200)
     assert [BEFORE] * 2 == [settings(it) for it in ("ens5", "ens6")]
-    instance.vm.run(AGAIN, timeout=200)
+    instance.vm.run(RUN_AGAIN, timeout=200)
     assert [NEEDED] * 2 == [settings(it) for it in ("left", "right")]
     instance.vm.save("shared")
 
