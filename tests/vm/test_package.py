@@ -27,7 +27,7 @@ from tests.lab.shape import THIRD, THIRD_SUBNET
 from tests.lab.user_data import SEED_INTENT
 from tests.vm import others
 from tests.vm.package_host import PackageHost
-from tests.vm.pins import DROP_IN, assert_pin_stays, configure
+from tests.vm.pins import DROP_IN, configure
 from tests.vm.state import (
     RUN_AGAIN,
     assert_flows,
@@ -162,13 +162,6 @@ def test_a_good_key_is_done_without_a_word(host: PackageHost) -> None:
     assert [0, 0] == [code for code, _ in host.schema(GOOD_KEY)]
     assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
     assert_flows(host.it, SEED_INTENT)
-
-
-@on("bookworm")
-def test_a_pinned_service_stays_pinned(host: PackageHost) -> None:
-    """systemd's own way works for the first start alone there."""
-    assert_pin_stays(host.it)
-    remove_drop_ins(host)
 
 
 @on("sid")
