@@ -142,8 +142,21 @@ def generate(root: Path | None = None) -> None:
         CommandError: netplan refused.
     """
     scratch = [] if root is None else ["--root-dir", str(root)]
-    with keeping_unchanged(NETWORKD_FILES, "10-netplan-*", RUN_MULTIHOME):
+    with keeping_networkd_files():
         run(["netplan", "generate", *scratch])
+
+
+@contextmanager
+def keeping_networkd_files() -> Iterator[None]:
+    """Let a block have netplan's generator run; files that stay are kept.
+
+    systemd runs it whenever it reads its units again, as after `systemctl
+    disable`. At its next reload networkd would configure every link again,
+    for which that of systemd 252 takes the addresses away for a second (seen
+    on Debian 12).
+    """
+    with keeping_unchanged(NETWORKD_FILES, "10-netplan-*", RUN_MULTIHOME):
+        yield
 
 
 def _reload_command() -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
+from cc_multihome.apply.networkd import keeping_networkd_files
 from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError
 from cc_multihome.files import (
@@ -70,7 +71,8 @@ class PutUnitsBack(Undo):
             unit = now.get(former.name, former)
             if former.enabled != unit.enabled:
                 verb = "enable" if former.enabled else "disable"
-                run(["systemctl", verb, former.name])
+                with keeping_networkd_files():
+                    run(["systemctl", verb, former.name])
             if former.active != unit.active:
                 verb = "start" if former.active else "stop"
                 run(["systemctl", verb, former.name])
@@ -105,7 +107,8 @@ def apply_resolver(resolver: Resolver, checkpoint: Checkpoint) -> None:
     write(_wanted(resolver))
     names = [unit.name for unit in units if unit.active or unit.enabled]
     if names:
-        run(["systemctl", "disable", "--now", *names])
+        with keeping_networkd_files():
+            run(["systemctl", "disable", "--now", *names])
     LOG.info(
         "resolver: %s in %s, systemd-resolved is off",
         ", ".join(map(str, resolver.nameservers)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cc_multihome.apply.checkpoint import Checkpoint, Undo
+from cc_multihome.apply.networkd import keeping_networkd_files
 from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
@@ -69,7 +70,8 @@ def take_up_units(units: Iterable[str]) -> None:
     Raises:
         CommandError: systemd refused.
     """
-    run(["systemctl", "daemon-reload"])
+    with keeping_networkd_files():
+        run(["systemctl", "daemon-reload"])
     for unit in units:
         try:
             state = read_unit(unit, "LoadState", "SubState")

@@ -7,6 +7,7 @@ resolver.py can tell. What it does is what was seen on real ones.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,8 @@ class FakeHost:
         verb, names = words[0], [it for it in words[1:] if it[0] != "-"]
         if verb == "show":
             return self._show(names[0])
+        if verb in ("enable", "disable", "daemon-reload"):
+            self._generate_all()
         if networkd.NETWORKD in names:
             if verb == "start":
                 self._reload()
@@ -246,6 +249,19 @@ class FakeHost:
             if verb == "start" or "--now" in words:
                 unit.active = verb != "disable"
         return ""
+
+    def _generate_all(self) -> None:
+        """Write networkd's files anew, as systemd's generators do."""
+        for path in (self.root / RUN_NETWORKD).glob("10-netplan-*"):
+            if path.is_file():
+                # Made beside it: a file system may give an inode again.
+                shutil.copy(path, beside := path.with_name("new"))
+                beside.replace(path)
+
+    def inodes(self) -> dict[str, int]:
+        """Return by what networkd knows its files."""
+        found = (self.root / RUN_NETWORKD).glob("10-netplan-*")
+        return {path.name: path.stat().st_ino for path in found}
 
     def _show(self, name: str) -> str:
         if name == networkd.NETWORKD:

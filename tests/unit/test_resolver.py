@@ -14,11 +14,18 @@ from cc_multihome.apply.resolver import (
     resolved_units,
     restore_resolver,
 )
+from cc_multihome.apply.services import take_up_units
 from cc_multihome.errors import ApplyError, CommandError
 from cc_multihome.files import HEADER
 from cc_multihome.model import Resolver
+from cc_multihome.render import RUN_NETWORKD
 from tests.unit.builders import address, plan
-from tests.unit.fake_host import RESOLVED, STUB, FakeHost, FakeUnit
+from tests.unit.fake_host import (
+    RESOLVED,
+    STUB,
+    FakeHost,
+    FakeUnit,
+)
 
 VPC = Resolver((address("169.254.169.253"),), ("ec2.internal",))
 KEEP = Resolver((), ())
@@ -56,6 +63,23 @@ def test_the_vpcs_resolver_takes_the_place_of_resolved(
     assert resolv_conf(host) == TEXT
     assert host.units == {RESOLVED: FakeUnit(active=False, enabled=False)}
     assert not needs_resolver(VPC)
+
+
+def test_networkds_files_stay_when_systemd_reads_its_units(
+    host: FakeHost,
+) -> None:
+    """Else networkd would take each link for changed at its next reload."""
+    for name in ("ens5.network", "ens6.network", "ens5.link"):
+        host.put(f"{RUN_NETWORKD}/10-netplan-{name}", name)
+    inodes = host.inodes()
+    set_resolver(VPC)
+    assert inodes == host.inodes()
+    restore_resolver()
+    assert host.units == {RESOLVED: FakeUnit()}
+    assert inodes == host.inodes()
+    take_up_units(["none.service"])
+    assert "systemctl daemon-reload" in host.calls
+    assert inodes == host.inodes()
 
 
 def test_a_second_run_changes_nothing(host: FakeHost) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cc_multihome import bpf, pin
-from cc_multihome.apply import services
+from cc_multihome.apply import networkd, services
 from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.cli.main import main
 from cc_multihome.discover import pinning, systemd
@@ -174,7 +174,7 @@ def test_status_names_who_is_pinned(
 
 
 @pytest.fixture
-def systemctl(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
+def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRun:
     """A systemd with a service that runs, one that does not, one unknown."""
     fake = FakeRun()
     show = "systemctl show --property=LoadState,SubState"
@@ -186,6 +186,8 @@ def systemctl(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
         fake.outputs[f"{show} {unit}.service"] = state
     monkeypatch.setattr(services, "run", fake)
     monkeypatch.setattr(systemd, "run", fake)
+    monkeypatch.setattr(networkd, "NETWORKD_FILES", tmp_path / "network")
+    monkeypatch.setattr(networkd, "RUN_MULTIHOME", tmp_path / "run")
     return fake
 
 
