@@ -339,6 +339,7 @@ def test_the_eni_of_the_default_goes_and_comes_back(
         wait_for(lambda: "public" in last_error(host), "nothing is told")
 
     def choose_another() -> None:
+        host.vm.run("mkdir -p /etc/multihome.d")
         host.vm.agent.put(b"default: private\n", path)
         host.vm.run("multihome apply", timeout=200)
 
