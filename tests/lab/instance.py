@@ -97,11 +97,13 @@ def booted(
     *,
     label: str,
     disk: Path | None = None,
+    append: str = "",
 ) -> Iterator[LabInstance]:
     """Boot an instance with that user-data; stop it at the end.
 
     Args:
         disk: see Vm.
+        append: kernel parameters of its own.
     """
     say(f"{label}: the VPC comes up")
     with (
@@ -113,6 +115,7 @@ def booted(
             netns=vpc.hyp.name,
             name=label,
             disk=disk,
+            append=append,
         ) as vm,
     ):
         instance = LabInstance(vpc, vm, vm.wait_booted())

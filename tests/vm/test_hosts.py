@@ -23,6 +23,7 @@ from tests.lab.flows import Flow, Probe, run_flows
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.netns import Netns
+from tests.lab.pinging import is_answered
 from tests.lab.user_data import SEED_INTENT
 from tests.lab.vpc import Runner
 from tests.lab.vpc_rules import gateway_name
@@ -33,6 +34,7 @@ from tests.vm.pins import (
     configure,
     mark_of,
 )
+from tests.vm.state import LOG, read_state
 
 PRIVATE, PUBLIC = "10.224.184.51", "10.224.186.43"
 ELASTIC = "198.51.100.177"
@@ -60,6 +62,12 @@ ASK = (
     "sys.stdout.write(s.recv(9).decode())"
 )
 SERVICE_DROP_INS = "/run/systemd/system/*.service.d/50-multihome.conf"
+# systemd's own parameter for control groups that can mark no socket.
+VERSION_1 = "systemd.unified_cgroup_hierarchy=0"
+REFUSED = (
+    "multihome.services: found 1 of them, expected control groups of version 2"
+    " alone at /sys/fs/cgroup"
+)
 ONCE = """
 [Service]
 Type=oneshot
@@ -336,3 +344,30 @@ def test_static_routes_of_main_hold_for_their_enis_address(
     assert "lladdr" in host.vm.run(f"ip neigh show {SECOND_ROUTER}").out
     host.vm.run(f"ip route del {FAR}/32; {REFRESH}", timeout=200)
     assert "10.224.184.1" == hop(PRIVATE)
+
+
+def test_pins_are_refused_where_no_socket_can_be_marked(
+    lab_run: Run, deb: Path
+) -> None:
+    """Debian 12 with control groups of version 1: one error, stock network."""
+    data = user_data.multihome(SEED_INTENT, services={"my.service": "private"})
+    image = with_package("bookworm", deb)
+    with booted(
+        lab_run, image, SEED_INTENT, data, label="old", append=VERSION_1
+    ) as old:
+        mounted = old.vm.run("stat -fc %T /sys/fs/cgroup").out
+        logged = old.vm.run(f"grep -F '{REFUSED}' {LOG}", check=False).out
+        told = old.vm.run("multihome apply", check=False, timeout=200)
+        old.vm.run("systemctl start multihome-refresh", timeout=200)
+        failed = old.vm.run("systemctl --failed --plain --no-legend").out
+        state = read_state(old)
+        answered = is_answered(*old.vpc.outside("private"), within=10)
+
+    assert "tmpfs" == mounted.strip()
+    assert 1 == len(logged.splitlines()), logged
+    assert 1 == told.status
+    assert REFUSED in told.err
+    assert {"lo", "ens5", "ens6"} == set(state["links"])
+    assert "active" == state["resolved"]
+    assert "multihome" not in failed
+    assert answered
