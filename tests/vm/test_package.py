@@ -51,6 +51,8 @@ STARTED = "systemctl show -P ExecMainStartTimestampMonotonic"
 CLOUD_INITS_HOTPLUG = "systemctl is-active cloud-init-hotplugd.socket"
 # The derived table of (network_card 0, device_number 2), and its rule.
 THIRDS_RULE = (31102, THIRD.ipv4s[0], 31002)
+TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
+FOLLOWS = "systemctl show -P ActiveState multihome-hotplug.service"
 STATE = ("/run/multihome", "/var/lib/multihome")
 # That no policy names; the table that has them; rules of the plan.
 ONE_MORE = "198.51.100.8"
@@ -164,20 +166,6 @@ def test_a_good_key_is_done_without_a_word(host: PackageHost) -> None:
     assert_flows(host.it, SEED_INTENT)
 
 
-@on("sid")
-def test_an_attached_eni_is_the_modules_alone(host: PackageHost) -> None:
-    """cloud-init's own hotplug, on by default there, stays out of it."""
-    attach_third(host)
-    wait_for(lambda: THIRDS_RULE in host.it.priorities(), "no rule of the ENI")
-    assert is_answered(*host.it.vpc.outside("third"), within=60)
-    assert "active" != host.ask(CLOUD_INITS_HOTPLUG)[1].strip()
-    detach_third(host)
-    wait_for(
-        lambda: planned_rules(SEED_INTENT) == sorted(host.it.priorities()),
-        "there still is its rule",
-    )
-
-
 def attach_third(host: PackageHost) -> None:
     """Attach an ENI to the running instance."""
     shape = SEED_INTENT.shape
@@ -275,6 +263,26 @@ def test_an_upgrade_loses_no_packet(host: PackageHost) -> None:
     assert f"{__version__}+up" == version
     host.assert_done()
     assert_flows(host.it, SEED_INTENT)
+
+
+@on("sid")
+def test_an_attached_eni_is_the_modules_alone(host: PackageHost) -> None:
+    """cloud-init's own hotplug, on by default there, stays out of it."""
+    attach_third(host)
+    wait_for(lambda: THIRDS_RULE in host.it.priorities(), "no rule of the ENI")
+    assert is_answered(*host.it.vpc.outside("third"), within=60)
+    assert "active" != host.ask(CLOUD_INITS_HOTPLUG)[1].strip()
+    detach_third(host)
+    # The rules go with the device at once, the rest with the run.
+    wait_for(
+        lambda: "31002" not in host.run(f"cat {TABLES}"),
+        "the name of its table is still there",
+    )
+    wait_for(
+        lambda: "inactive" == host.ask(FOLLOWS)[1].strip(),
+        "the run for it does not end",
+    )
+    assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
 
 
 @on("trixie", "bookworm", "sid")
