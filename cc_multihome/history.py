@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -94,15 +94,7 @@ def remember_given_up(fingerprint: str) -> None:
     So it is with every plan that was left on the way back, until one is
     applied: the configuration may still ask for the first of them.
     """
-    failed = _load_failed()
-    left = [*_given_up(failed), failed.get("input")]
-    _save_failed(fingerprint, GIVEN_UP, None, look_at_kernel(), earlier=left)
-
-
-def _given_up(failed: Mapping[str, Any]) -> list[str | None]:
-    """List what a person gave up, whatever failed since."""
-    last = [failed["input"]] if failed.get("error") == GIVEN_UP else []
-    return [*failed.get("earlier", ()), *last]
+    _save_failed(fingerprint, GIVEN_UP, None, look_at_kernel())
 
 
 def look_at_kernel() -> Observed | None:
@@ -163,14 +155,13 @@ def _save_failed(
     error: str,
     plan: Any,
     kernel: Observed | None,
-    *,
-    earlier: Iterable[str | None] | None = None,
 ) -> None:
-    if earlier is None:
-        earlier = _given_up(_load_failed())
-    others = dict.fromkeys(
-        it for it in earlier if it not in (None, fingerprint)
-    )
+    before = _load_failed()
+    # What a person gave up stays so; what failed, while a person goes back.
+    left = list(before.get("earlier", ()))
+    if GIVEN_UP in (error, before.get("error")):
+        left.append(before.get("input"))
+    others = dict.fromkeys(it for it in left if it not in (None, fingerprint))
     value = {
         "time": now(),
         "input": fingerprint,
