@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from cc_multihome.cli.style import Style
 from tests.lab import user_data
@@ -13,7 +12,7 @@ from tests.lab.host import progress
 from tests.lab.image import stock, with_package
 from tests.lab.instance import LabInstance, booted, build_deb
 from tests.lab.pinging import is_answered, pinging
-from tests.lab.shape import THIRD, THIRD_SUBNET
+from tests.lab.shape import THIRD, WITH_THIRD
 from tests.lab.user_data import SEED_INTENT
 
 RATE = 10.0
@@ -44,11 +43,8 @@ def _attach(instance: LabInstance) -> tuple[str, str]:
 
     The VPC's source check drops an answer that leaves by another ENI.
     """
-    seed, vpc = SEED_INTENT.shape, instance.vpc
-    shape = replace(
-        seed, subnets=(*seed.subnets, THIRD_SUBNET), enis=(*seed.enis, THIRD)
-    )
-    vpc.update(shape)
+    vpc = instance.vpc
+    vpc.update(WITH_THIRD)
     vpc.reset_counters()
     started = time.monotonic()
     with progress("an ENI is attached"):

@@ -15,6 +15,9 @@ from tests.lab.shape import LabEni, Shape
 OWNER = "123456789012"
 AMI = "ami-0abcdef0123456789"
 
+# Of all ENIs, each below its MAC.
+MACS = "/latest/meta-data/network/interfaces/macs/"
+
 Tree = dict[str, Any]
 
 

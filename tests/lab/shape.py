@@ -7,7 +7,7 @@ the virtual machine (vm.py) and the flows (flows.py) are all made from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,9 @@ THIRD = LabEni(
 )
 THIRD_SUBNET = Subnet(
     "third", "subnet-0ccccccccccccccc3", "10.224.187.0/26", "tgw"
+)
+WITH_THIRD = replace(
+    SEED, subnets=(*SEED.subnets, THIRD_SUBNET), enis=(*SEED.enis, THIRD)
 )
 
 # No IPv4 at all: each subnet is of IPv6 alone.

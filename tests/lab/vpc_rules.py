@@ -16,7 +16,6 @@ from ipaddress import IPv4Network, ip_network
 from tests.lab.netns import device_name
 from tests.lab.shape import LabEni, Shape, Subnet
 
-ARP_REQUEST = "arp operation request"
 CHECKS = ("src", "dst", "arp", "ndp")
 LINK_LOCAL = "fe80::/10"
 # The target of a solicitation or an advertisement, RFC 4861, 4.3 and 4.4.
@@ -105,8 +104,7 @@ def eni_ruleset(shape: Shape, *, floods_arp: bool = False) -> str:
     received = (
         rule
         for eni in shape.enis
-        for rule in _received_rules(eni)
-        if not (floods_arp and ARP_REQUEST in rule)
+        for rule in _received_rules(eni, floods_arp=floods_arp)
     )
     return "\n".join(
         (
@@ -152,7 +150,7 @@ def _sent_rules(eni: LabEni) -> Iterator[str]:
     yield from _by_target(f"{tap} {kind}", eni.ipv6s, ndp_drop)
 
 
-def _received_rules(eni: LabEni) -> Iterator[str]:
+def _received_rules(eni: LabEni, *, floods_arp: bool) -> Iterator[str]:
     """Yield the checks on what goes into the instance."""
     tap = f'oifname "{tap_name(eni)}"'
     own = _own_ipv4(eni)
@@ -165,7 +163,9 @@ def _received_rules(eni: LabEni) -> Iterator[str]:
     yield f"{tap} ether type ip ip daddr != {{ {known} }} {drop}"
     yield (f"{tap} ether type ip6 ip6 daddr != {{ ff00::/8, {own6} }} {drop}")
     # EC2 has no broadcast: an ENI sees requests for its own addresses only.
-    yield f"{tap} {ARP_REQUEST} {_unless('arp daddr ip', own)} drop"
+    if not floods_arp:
+        others = _unless("arp daddr ip", own)
+        yield f"{tap} arp operation request {others} drop"
     kind = "icmpv6 type nd-neighbor-solicit"
     yield from _by_target(f"{tap} {kind}", eni.ipv6s, "drop")
 

@@ -5,6 +5,7 @@ import pytest
 
 # A failure there says what differs, as it does in a test.
 pytest.register_assert_rewrite(
+    "tests.vm.cloud_init",
     "tests.vm.faults",
     "tests.vm.others",
     "tests.vm.package_host",

@@ -19,7 +19,10 @@ __all__ = ["planned_rules"]
 
 # Also after a restore, which drops the key: cloud-init has a copy of it.
 RUN_AGAIN = "cloud-init single --name multihome --frequency always"
+RT_TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
 LOG = "/var/log/cloud-init.log"
+# The derived table of (network_card 0, device_number 2), and its rule.
+THIRDS_RULE = (31102, "10.224.187.20", 31002)
 # A rollback, or what networkd and udev do, on a busy machine.
 SETTLED_WITHIN_S = 240.0
 OWN_FILES = (

@@ -21,21 +21,17 @@ from tests.lab.cleanup import Run
 from tests.lab.expected import planned_rules
 from tests.lab.image import Image, with_package
 from tests.lab.instance import LabInstance, booted
-from tests.lab.shape import SEED, THIRD, THIRD_SUBNET
+from tests.lab.shape import SEED, WITH_THIRD
 from tests.lab.shapes import COLLECTOR
 from tests.lab.user_data import SEED_INTENT, Intent
 from tests.vm.cloud_init import assert_content
-from tests.vm.state import assert_flows
+from tests.vm.state import RT_TABLES, assert_flows
 
 KEY = user_data.multihome(SEED_INTENT)
 NO_KEY = user_data.cloud_config({"preserve_hostname": False})
 ONE_MORE = replace(
     SEED_INTENT,
-    shape=replace(
-        SEED,
-        subnets=(*SEED.subnets, THIRD_SUBNET),
-        enis=(*SEED.enis, THIRD),
-    ),
+    shape=WITH_THIRD,
     # Nobody names it: the kernel's name and a derived table.
     tables={**SEED_INTENT.tables, "third": 31002},
 )
@@ -51,7 +47,6 @@ ONE_FEWER = Intent(
 SEARCHED = "/etc /run /var/lib /usr/lib/systemd /usr/lib/udev"
 OF_CLOUD_INIT = ("/var/lib/cloud/", "/run/cloud-init/", "/var/lib/dhcpcd/")
 STATE = "/var/lib/multihome"
-TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
 RESOLVED = "../run/systemd/resolve/stub-resolv.conf"
 
 
@@ -113,7 +108,7 @@ def assert_done(instance: LabInstance) -> None:
 
 def kept_by(instance: LabInstance) -> list[str]:
     """Name what is kept of an instance, and where resolv.conf leads to."""
-    shell = f"ls -d {STATE} {TABLES}; readlink /etc/resolv.conf"
+    shell = f"ls -d {STATE} {RT_TABLES}; readlink /etc/resolv.conf"
     return instance.vm.run(shell, check=False).out.split()
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1
 from threading import Event, Thread
@@ -22,8 +21,9 @@ import pytest
 from tests.lab import user_data
 from tests.lab.cleanup import Run
 from tests.lab.image import with_package
+from tests.lab.imds_tree import MACS
 from tests.lab.instance import booted
-from tests.lab.shape import THIRD, THIRD_SUBNET
+from tests.lab.shape import THIRD, WITH_THIRD
 from tests.lab.user_data import SEED_INTENT
 from tests.lab.vpc import Vpc
 from tests.vm.faults import (
@@ -38,9 +38,6 @@ from tests.vm.pins import APPLY, configure
 from tests.vm.state import file_stamps, read_state, wait_for_state
 
 SEED = SEED_INTENT.shape
-WITH_THIRD = replace(
-    SEED, subnets=(*SEED.subnets, THIRD_SUBNET), enis=(*SEED.enis, THIRD)
-)
 STATE = "/var/lib/multihome"
 CONTAINERS = "containers"
 # rp_filter of the first ENI, as each boot has it.
@@ -338,7 +335,6 @@ def test_an_eni_detached_during_the_apply(host: Host) -> None:
 
 
 NO = {"kind": "status"}
-MACS = "/latest/meta-data/network/interfaces/macs/"
 OTHERS_ADDRESSES = f"{MACS}{SEED.enis[1].mac}/local-ipv4s"
 IMDS: dict[str, tuple[dict[str, Any], str]] = {
     "401 for ever": ({**NO, "status": 401}, "401"),

@@ -19,19 +19,24 @@ import pytest
 from tests.lab import user_data
 from tests.lab.cleanup import Run
 from tests.lab.image import with_package
+from tests.lab.imds_tree import MACS
 from tests.lab.instance import LabInstance, booted
 from tests.lab.pinging import is_answered, pinging
-from tests.lab.shape import THIRD, THIRD_SUBNET, LabEni
+from tests.lab.shape import THIRD, THIRD_SUBNET, WITH_THIRD, LabEni
 from tests.lab.user_data import SEED_INTENT
-from tests.vm.state import assert_flows, planned_rules, read_state, wait_for
+from tests.vm.state import (
+    RT_TABLES,
+    THIRDS_RULE,
+    assert_flows,
+    planned_rules,
+    read_state,
+    wait_for,
+)
 
 SEED = replace(
     SEED_INTENT.shape, subnets=(*SEED_INTENT.shape.subnets, THIRD_SUBNET)
 )
 INTENT = replace(SEED_INTENT, shape=SEED)
-WITH_THIRD = replace(SEED, enis=(*SEED.enis, THIRD))
-# The derived table of (network_card 0, device_number 2), and its rule.
-THIRDS_RULE = (31102, "10.224.187.20", 31002)
 FOURTH = LabEni(
     "fourth",
     "eni-0000000000000000d",
@@ -42,13 +47,11 @@ FOURTH = LabEni(
 )
 FOURTHS_RULE = (31103, "10.224.187.40", 31003)
 RUN_LATER = ("hotplug", "refresh")
-RT_TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
 NETWORKD_LOG = "journalctl -b -o cat -u systemd-networkd"
 UNITS = [f"multihome-{name}.service" for name in ("early", *RUN_LATER)]
 # Of 10, as `systemd-analyze security` has it. They had 2.7 and 2.9
 # (docs/how-it-works.md); less protection has to be a decision.
 MOST_EXPOSED = 3.0
-MACS = "/latest/meta-data/network/interfaces/macs/"
 SOON = "[Timer]\nOnActiveSec=5s\nRandomizedDelaySec=0\nAccuracySec=1s\n"
 # A system call that the units may not make ends them, so that it shows.
 STRICT = "[Service]\nSystemCallErrorNumber=\n"
@@ -328,9 +331,7 @@ def test_the_eni_of_the_default_goes_and_comes_back(
 ) -> None:
     """Main has no default route then, and IMDS is reached all the same."""
     path = "/etc/multihome.d/50-default.yaml"
-    left = replace(
-        SEED, enis=tuple(e for e in SEED.enis if e.name != "public")
-    )
+    left = replace(SEED, enis=(SEED.eni("private"),))
     alone = replace(INTENT, shape=left, tables={"private": 10})
 
     def detach() -> None:

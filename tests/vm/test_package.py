@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,15 @@ from tests.lab.expected import planned_rules
 from tests.lab.image import with_package
 from tests.lab.instance import booted
 from tests.lab.pinging import is_answered, pinging
-from tests.lab.shape import THIRD, THIRD_SUBNET
+from tests.lab.shape import THIRD, WITH_THIRD
 from tests.lab.user_data import SEED_INTENT
 from tests.vm import others
 from tests.vm.package_host import PackageHost
 from tests.vm.pins import DROP_IN, configure
 from tests.vm.state import (
+    RT_TABLES,
     RUN_AGAIN,
+    THIRDS_RULE,
     assert_flows,
     read_state,
     wait_for,
@@ -49,9 +50,6 @@ TOOK = "config-multihome ran successfully and took"
 MOST_WITHOUT_KEY_S = 0.2
 STARTED = "systemctl show -P ExecMainStartTimestampMonotonic"
 CLOUD_INITS_HOTPLUG = "systemctl is-active cloud-init-hotplugd.socket"
-# The derived table of (network_card 0, device_number 2), and its rule.
-THIRDS_RULE = (31102, THIRD.ipv4s[0], 31002)
-TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
 FOLLOWS = "systemctl show -P ActiveState multihome-hotplug.service"
 STATE = ("/run/multihome", "/var/lib/multihome")
 # That no policy names; the table that has them; rules of the plan.
@@ -168,14 +166,7 @@ def test_a_good_key_is_done_without_a_word(host: PackageHost) -> None:
 
 def attach_third(host: PackageHost) -> None:
     """Attach an ENI to the running instance."""
-    shape = SEED_INTENT.shape
-    host.it.vpc.update(
-        replace(
-            shape,
-            subnets=(*shape.subnets, THIRD_SUBNET),
-            enis=(*shape.enis, THIRD),
-        )
-    )
+    host.it.vpc.update(WITH_THIRD)
     host.it.vm.plug(THIRD)
 
 
@@ -275,7 +266,7 @@ def test_an_attached_eni_is_the_modules_alone(host: PackageHost) -> None:
     detach_third(host)
     # The rules go with the device at once, the rest with the run.
     wait_for(
-        lambda: "31002" not in host.run(f"cat {TABLES}"),
+        lambda: "31002" not in host.run(f"cat {RT_TABLES}"),
         "the name of its table is still there",
     )
     wait_for(

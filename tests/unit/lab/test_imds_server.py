@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from tests.lab.imds_server import TOKEN, TTL, ImdsServer
-from tests.lab.imds_tree import imds_tree
+from tests.lab.imds_tree import MACS, imds_tree
 from tests.lab.shape import SEED
 
-MACS = "/latest/meta-data/network/interfaces/macs/"
 PRIVATE, PUBLIC = SEED.enis
 
 
