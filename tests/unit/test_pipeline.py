@@ -291,6 +291,22 @@ def test_what_a_person_gave_up_stays_so_when_another_plan_fails(
     assert "no route" not in str(refused.value)
 
 
+def test_what_failed_before_a_person_went_back_is_not_tried_again(
+    world: World,
+) -> None:
+    """The record of the failure has made way for that of the going back."""
+    configure({}, trigger="boot")
+    world.fingerprint = "two"
+    configure({}, trigger="person")
+    world.fingerprint, world.error = "three", VerifyError("no route")
+    with pytest.raises(VerifyError):
+        configure({}, trigger="refresh")
+    world.error = None
+    roll_back()
+    with pytest.raises(RefusedError):
+        configure({}, trigger="refresh")
+
+
 @pytest.mark.parametrize("trigger", ["person", "boot"])
 def test_a_person_or_a_boot_tries_it_again(world: World, trigger: str) -> None:
     """And a success clears the record."""
