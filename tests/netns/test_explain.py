@@ -63,7 +63,16 @@ ASK = (
     "found = [(read_host(it[0]), ask_kernel(*it)) for it in asked];"
     "print(base64.b64encode(pickle.dumps(found)).decode())"
 )
-# The rules and routes of others, of which each host gets about half.
+# Asked of each host: what the routes below leave no doubt about.
+ALWAYS: tuple[Packet, ...] = tuple(
+    (ip_address(text), None, ANYBODY)
+    for text in (
+        *("198.18.0.9", "198.18.72.9", "172.17.0.1", "172.17.255.255"),
+        *("239.2.2.3", "2001:db8:f4::9", "2001:db8:f0::9", "ff02::1"),
+    )
+)
+# The rules and routes of others, of which each host gets about half; of two
+# hosts one has the routes that the other has not.
 RULES = (
     "priority 90 from all fwmark 0x1/0xff lookup 51",
     "priority 91 not from all fwmark 0xca6c lookup 51820",
@@ -145,7 +154,9 @@ class Asked:
         return [f"{where}: {line}" for line in found]
 
 
-def others(chance: random.Random, case: Case) -> Iterator[str]:
+def others(
+    chance: random.Random, case: Case, routes: Sequence[str]
+) -> Iterator[str]:
     """Make what is not the plan's."""
     yield from veth_commands(CONTAINERS)
     yield f"address add {BRIDGE} dev {CONTAINERS}"
@@ -160,9 +171,8 @@ def others(chance: random.Random, case: Case) -> Iterator[str]:
     for words in RULES:
         if chance.random() < 0.5:
             yield f"rule add {words}"
-    for words in ROUTES:
-        if chance.random() < 0.6:
-            yield f"route add {words}"
+    for words in routes:
+        yield f"route add {words}"
 
 
 def make(chance: random.Random, version: int) -> Case:
@@ -173,10 +183,12 @@ def make(chance: random.Random, version: int) -> Case:
     return make_case(enis, chance.randrange(len(enis)))
 
 
-def others_ipv6(chance: random.Random) -> list[str]:
-    """Make routes of IPv6."""
-    taken = [it for it in ROUTES_IPV6 if chance.random() < 0.6]
-    return [f"route add {words}" for words in taken]
+def two_halves(
+    chance: random.Random, items: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Divide them by chance."""
+    first = [it for it in items if chance.random() < 0.5]
+    return first, [it for it in items if it not in first]
 
 
 def one_of(chance: random.Random, addresses: Sequence[Address]) -> Address:
@@ -232,12 +244,22 @@ def test_what_is_expected_is_what_the_kernel_does(
     chance = random.Random(seed)
     owners: set[str | None] = set()
     kinds: set[str | None] = set()
-    for number in range(CASES):
+    hosts = [
+        host
+        for _ in range(CASES // 2)
+        for host in zip(
+            two_halves(chance, ROUTES),
+            two_halves(chance, ROUTES_IPV6),
+            strict=True,
+        )
+    ]
+    for number, (routes, routes_ipv6) in enumerate(hosts):
         case = make(chance, version)
         packets = [random_packet(chance, case) for _ in range(QUERIES)]
+        packets += ALWAYS
         netns = new_netns()
-        install(netns, case.compiled, others(chance, case))
-        netns.ip(others_ipv6(chance), "-6")
+        install(netns, case.compiled, others(chance, case, routes))
+        netns.ip([f"route add {words}" for words in routes_ipv6], "-6")
         asked = ask(netns, packets)
         found = [it for one in asked for it in one.wrong(case.compiled)]
         where = f"case {number} of {SEED_VARIABLE}={seed}: {case.enis}"
@@ -284,7 +306,7 @@ def test_a_kernel_that_does_something_else_is_found_out(
     case = make(chance, version)
     packets = [random_packet(chance, case) for _ in range(PACKETS)]
     changed = 0
-    more = [*others(chance, case)]
+    more = [*others(chance, case, two_halves(chance, ROUTES)[0])]
     netns = new_netns()
     install(netns, case.compiled, more)
     right = [one.kernel for one in ask(netns, packets)]
