@@ -18,11 +18,14 @@ from pathlib import Path
 from socket import if_nametoindex
 
 from cc_multihome.apply.checkpoint import Checkpoint, Undo
+from cc_multihome.apply.networkd_files import (
+    keeping_networkd_files,
+    networkd_has_read,
+)
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.discover.networkd import read_link_state
 from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError
-from cc_multihome.files import keeping_unchanged
 from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
@@ -31,8 +34,6 @@ SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
 NETWORKD = "systemd-networkd.service"
 # Any change of a link starts the service again through it.
 NETWORKD_SOCKET = "systemd-networkd.socket"
-NETWORKD_FILES = Path("/run/systemd/network")
-RUN_MULTIHOME = Path("/run/multihome")
 SETTLE_TIMEOUT_S = 10.0
 SETTLE_INTERVAL_S = 0.1
 # networkctl(1), the column SETUP
@@ -79,10 +80,10 @@ def take_up(
         # a networkd that stands still would be felt by them.
         run(["systemctl", "stop", NETWORKD_SOCKET, NETWORKD])
         rename_links(names, checkpoint)
-        run(["systemctl", "start", NETWORKD_SOCKET, NETWORKD])
+        _start()
         return
     reloaded = time.time()
-    run(_reload_command())
+    _reload()
     if names:
         _wait_until_settled(names, reloaded)
         rename_links(names, checkpoint)
@@ -101,10 +102,11 @@ def reload_networkd() -> None:
     """
     generate()
     try:
-        run(_reload_command())
+        _reload()
     except CommandError as err:
         LOG.warning("networkd is started anew, since %s", err)
         run(["systemctl", "restart", NETWORKD])
+        networkd_has_read()
 
 
 @contextmanager
@@ -124,7 +126,7 @@ def taken_back() -> Iterator[None]:
         yield
         generate()
     finally:
-        run(["systemctl", "start", NETWORKD_SOCKET, NETWORKD])
+        _start()
 
 
 def generate(root: Path | None = None) -> None:
@@ -146,23 +148,18 @@ def generate(root: Path | None = None) -> None:
         run(["netplan", "generate", *scratch])
 
 
-@contextmanager
-def keeping_networkd_files() -> Iterator[None]:
-    """Let a block have netplan's generator run; files that stay are kept.
-
-    systemd runs it whenever it reads its units again, as after `systemctl
-    disable`. At its next reload networkd would configure every link again,
-    for which that of systemd 252 takes the addresses away for a second (seen
-    on Debian 12).
-    """
-    with keeping_unchanged(NETWORKD_FILES, "10-netplan-*", RUN_MULTIHOME):
-        yield
-
-
-def _reload_command() -> list[str]:
+def _reload() -> None:
     if SYSTEM_BUS.exists():
-        return ["networkctl", "reload"]
-    return ["systemctl", "restart" if _restarts() else "reload", NETWORKD]
+        run(["networkctl", "reload"])
+    else:
+        verb = "restart" if _restarts() else "reload"
+        run(["systemctl", verb, NETWORKD])
+    networkd_has_read()
+
+
+def _start() -> None:
+    run(["systemctl", "start", NETWORKD_SOCKET, NETWORKD])
+    networkd_has_read()
 
 
 def _restarts() -> bool:

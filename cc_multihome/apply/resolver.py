@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
-from cc_multihome.apply.networkd import keeping_networkd_files
+from cc_multihome.apply.networkd_files import keeping_networkd_files
 from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError
 from cc_multihome.files import (

@@ -21,6 +21,7 @@ from cc_multihome.apply import (
     former,
     group,
     networkd,
+    networkd_files,
     nftables,
     rename,
     resolver,
@@ -96,8 +97,11 @@ class FakeHost:
         patch.setattr(sysctl, "if_indextoname", self.name)
         patch.setattr(nftables, "ROOT", self.root)
         patch.setattr(networkd, "SYSTEM_BUS", self.root)
-        patch.setattr(networkd, "NETWORKD_FILES", self.root / RUN_NETWORKD)
-        patch.setattr(networkd, "RUN_MULTIHOME", self.root / "run/multihome")
+        for name, folder in (
+            ("NETWORKD_FILES", RUN_NETWORKD),
+            ("RUN_MULTIHOME", "run/multihome"),
+        ):
+            patch.setattr(networkd_files, name, self.root / folder)
         patch.setattr(foreign, "SYSTEM_BUS", self.root)
         patch.setattr(foreign, "LEAST_S", 0.0)
         patch.setattr(foreign, "read_foreign", lambda: frozenset(self.foreign))

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from cc_multihome import decide, early, state
-from cc_multihome.apply import host, lock, networkd, nftables, rename
+from cc_multihome.apply import (
+    host,
+    lock,
+    networkd,
+    networkd_files,
+    nftables,
+    rename,
+)
 from cc_multihome.apply.sysctl import Sysctl
 from cc_multihome.discover.imds_tree import tree_of
 from cc_multihome.discover.links import HostLinks
@@ -57,8 +64,8 @@ class Boot:
         patch.setattr(early, "CLOUD_INIT_RUNS", root / "enabled")
         patch.setattr(early, "INSTANCE_ID", self.id_file)
         patch.setattr(networkd, "run", self.run)
-        patch.setattr(networkd, "NETWORKD_FILES", root / "run/network")
-        patch.setattr(networkd, "RUN_MULTIHOME", root / "run/multihome")
+        patch.setattr(networkd_files, "NETWORKD_FILES", root / "run/network")
+        patch.setattr(networkd_files, "RUN_MULTIHOME", root / "run/multihome")
         patch.setattr(early, "validate", lambda *_: None)
         patch.setattr(rename, "run", self.run)
         patch.setattr(rename, "if_nametoindex", lambda _: 7)

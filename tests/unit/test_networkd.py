@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cc_multihome.apply import networkd
+from cc_multihome.apply import networkd, networkd_files
 from cc_multihome.apply.checkpoint import Checkpoint
-from cc_multihome.apply.networkd import reload_networkd, take_up
+from cc_multihome.apply.networkd import reload_networkd, take_up, taken_back
 from cc_multihome.discover import networkd as states
 from cc_multihome.discover import systemd
 
@@ -33,8 +34,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(f"rename {names}")
 
     monkeypatch.setattr(networkd, "SYSTEM_BUS", tmp_path / "no-bus")
-    monkeypatch.setattr(networkd, "NETWORKD_FILES", tmp_path / "network")
-    monkeypatch.setattr(networkd, "RUN_MULTIHOME", tmp_path / "run")
+    for name in ("NETWORKD_FILES", "RUN_MULTIHOME"):
+        monkeypatch.setattr(networkd_files, name, tmp_path / name)
     monkeypatch.setattr(networkd, "run", run)
     monkeypatch.setattr(systemd, "run", run)
     monkeypatch.setattr(networkd, "rename_links", rename_links)
@@ -86,6 +87,36 @@ def test_an_old_networkd_is_only_restarted_where_no_name_changes(
     take_up({}, Checkpoint())
     assert acted(calls)[-1] == "systemctl restart systemd-networkd.service"
     assert RENAME not in calls
+
+
+def _take_back() -> None:
+    with taken_back():
+        pass
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        pytest.param(reload_networkd, id="reload"),
+        pytest.param(lambda: take_up({}, Checkpoint()), id="taken up"),
+        pytest.param(lambda: take_up(NAMES, Checkpoint()), id="renamed"),
+        pytest.param(_take_back, id="taken back"),
+    ],
+)
+def test_what_networkd_was_told_to_read_is_kept(
+    calls: list[str], tmp_path: Path, take: Callable[[], None]
+) -> None:
+    """For when somebody else has the same written anew."""
+    path = tmp_path / "NETWORKD_FILES/10-netplan-ens5.network"
+    path.parent.mkdir()
+    path.write_text("as it was")
+    inode = path.stat().st_ino
+    take()
+    (tmp_path / "anew").write_text("as it was")
+    os.utime(tmp_path / "anew", (1e9, 1e9))
+    (tmp_path / "anew").replace(path)
+    take()
+    assert inode == path.stat().st_ino
 
 
 def test_names_wait_until_networkd_is_through_with_the_links(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cc_multihome import bpf, pin
-from cc_multihome.apply import networkd, services
+from cc_multihome.apply import networkd_files, services
 from cc_multihome.apply.checkpoint import Checkpoint
 from cc_multihome.cli.main import main
 from cc_multihome.discover import pinning, systemd
@@ -186,8 +186,8 @@ def systemctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRun:
         fake.outputs[f"{show} {unit}.service"] = state
     monkeypatch.setattr(services, "run", fake)
     monkeypatch.setattr(systemd, "run", fake)
-    monkeypatch.setattr(networkd, "NETWORKD_FILES", tmp_path / "network")
-    monkeypatch.setattr(networkd, "RUN_MULTIHOME", tmp_path / "run")
+    for name in ("NETWORKD_FILES", "RUN_MULTIHOME"):
+        monkeypatch.setattr(networkd_files, name, tmp_path / name)
     return fake
 
 

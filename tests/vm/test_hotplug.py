@@ -118,6 +118,16 @@ def wait_until_at_rest(host: LabInstance) -> dict[str, Any]:
     return seen[-1]
 
 
+def networkd_lines(host: LabInstance) -> int:
+    """Count what networkd has said since the boot."""
+    return int(host.vm.run(f"{NETWORKD_LOG} | wc -l").out)
+
+
+def networkd_said(host: LabInstance, lines: int) -> str:
+    """Return what it said after that many lines."""
+    return host.vm.run(f"{NETWORKD_LOG} | tail -n +{lines + 1}").out
+
+
 def not_listed(eni: LabEni) -> dict[str, object]:
     """Return the fault of metadata that does not know of an ENI yet."""
     macs = [it.mac for it in WITH_THIRD.enis if it != eni]
@@ -192,7 +202,14 @@ def test_an_attached_eni_works_by_itself(host: LabInstance) -> None:
         host.vpc.reset_counters()
         wait_for(lambda: answers(host, THIRD.ipv4s[0]), "no answer by it")
 
+    lines = networkd_lines(host)
+    # netplan writes all of networkd's files anew.
+    host.vm.run("systemctl daemon-reload")
     others_lose_nothing(host, attach)
+    said = networkd_said(host, lines)
+    assert "ens7: " in said
+    for name in INTENT.tables:
+        assert f"{name}: Reconfiguring" not in said
     rules = sorted([*planned_rules(INTENT), THIRDS_RULE])
     assert rules == sorted(host.priorities())
     assert 0 == sum(drops.src for drops in host.vpc.counters().values())
@@ -228,9 +245,9 @@ def test_a_secondary_address_gets_its_rule_and_loses_it(
 def test_a_refresh_without_a_change_changes_nothing(host: LabInstance) -> None:
     """It starts no command that changes anything."""
     state = wait_until_at_rest(host)
-    lines = int(host.vm.run(f"{NETWORKD_LOG} | wc -l").out)
+    lines = networkd_lines(host)
     others_lose_nothing(host, lambda: refresh(host))
-    said = host.vm.run(f"{NETWORKD_LOG} | tail -n +{lines + 1}").out
+    said = networkd_said(host, lines)
     # What it says when it takes up files; it may say other things.
     assert "onfigur" not in said, said
     assert "Reload" not in said, said
@@ -300,12 +317,12 @@ def test_a_destination_of_a_file_comes_and_goes(host: LabInstance) -> None:
     def apply() -> None:
         host.vm.run("multihome apply", timeout=200)
 
-    marked = host.vm.run(f"{NETWORKD_LOG} | wc -l").out
+    lines = networkd_lines(host)
     others_lose_nothing(host, apply)
     assert "203.0.113.201 via 10.224.184.1 dev private" in (
         host.vm.run(shown).out
     )
-    said = host.vm.run(f"{NETWORKD_LOG} | tail -n +{int(marked) + 1}").out
+    said = networkd_said(host, lines)
     assert "private: Reconfiguring" in said
     assert "public: Reconfiguring" not in said
     host.vm.run(f"rm {path}")
