@@ -92,6 +92,17 @@ def wait_for_state(instance: LabInstance, state: dict[str, Any]) -> None:
     _wait_for_equal(state, lambda: read_state(instance))
 
 
+def wait_until_gone(instance: LabInstance, table: int) -> None:
+    """Wait until the run for a detached ENI has taken its table away.
+
+    The rules go with the device at once.
+    """
+    wait_for(
+        lambda: str(table) not in instance.vm.run(f"cat {RT_TABLES}").out,
+        "the name of its table is still there",
+    )
+
+
 def wait_for_rules(
     instance: LabInstance, rules: list[tuple[int, str, int]]
 ) -> None:

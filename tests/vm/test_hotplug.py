@@ -25,12 +25,12 @@ from tests.lab.pinging import is_answered, pinging
 from tests.lab.shape import THIRD, THIRD_SUBNET, WITH_THIRD, LabEni
 from tests.lab.user_data import SEED_INTENT
 from tests.vm.state import (
-    RT_TABLES,
     THIRDS_RULE,
     assert_flows,
     planned_rules,
     read_state,
     wait_for,
+    wait_until_gone,
 )
 
 SEED = replace(
@@ -260,11 +260,7 @@ def test_a_detached_eni_takes_its_own_with_it(host: LabInstance) -> None:
     def detach() -> None:
         host.vm.unplug("third")
         host.vpc.update(SEED)
-        # The rules go with the device at once, the rest with the run.
-        wait_for(
-            lambda: "31002" not in host.vm.run(f"cat {RT_TABLES}").out,
-            "the name of its table is still there",
-        )
+        wait_until_gone(host, THIRDS_RULE[2])
 
     others_lose_nothing(host, detach)
     assert planned_rules(INTENT) == sorted(host.priorities())

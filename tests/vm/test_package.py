@@ -28,13 +28,13 @@ from tests.vm import others
 from tests.vm.package_host import PackageHost
 from tests.vm.pins import DROP_IN, configure
 from tests.vm.state import (
-    RT_TABLES,
     RUN_AGAIN,
     THIRDS_RULE,
     assert_flows,
     read_state,
     wait_for,
     wait_for_state,
+    wait_until_gone,
 )
 
 NO_KEY = user_data.cloud_config({"preserve_hostname": False})
@@ -275,11 +275,7 @@ def test_an_attached_eni_is_the_modules_alone(host: PackageHost) -> None:
         wait_until_followed(host)
         host.run("systemctl daemon-reload")
         detach_third(host)
-        # The rules go with the device at once, the rest with the run.
-        wait_for(
-            lambda: "31002" not in host.run(f"cat {RT_TABLES}"),
-            "the name of its table is still there",
-        )
+        wait_until_gone(host.it, THIRDS_RULE[2])
         wait_until_followed(host)
     for name, item in pings.items():
         print(f"{host.suite}: attached and detached: {name} {item}")
