@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import netifaces
 
+from cc_multihome.discover.kernel import ip_json
 from cc_multihome.model import Link
 from cc_multihome.run import run
 
@@ -64,16 +64,23 @@ def read_addresses(version: int) -> list[str]:
     """List the addresses of such devices, of IP version 4 or 6.
 
     Without link-local ones, from which nothing beyond the link is reached.
+
+    Raises:
+        CommandError: `ip` failed.
     """
-    family = netifaces.AF_INET if version == 4 else netifaces.AF_INET6
-    found: list[str] = []
-    for name in netifaces.interfaces():
-        if not _is_real(name):
-            continue
-        with suppress(ValueError):  # it is gone by now
-            items = netifaces.ifaddresses(name).get(family, ())
-            found += (str(item["addr"]).partition("%")[0] for item in items)
-    return [each for each in found if not ip_address(each).is_link_local]
+    # Not by netifaces, which takes an address with a label of its own
+    # (eth0:1) for that of another device.
+    found = (
+        ip_address(info["local"])
+        for item in ip_json("addr", "show")
+        if _is_real(item["ifname"])
+        for info in item.get("addr_info", ())
+    )
+    return [
+        str(each)
+        for each in found
+        if each.version == version and not each.is_link_local
+    ]
 
 
 def _is_real(ifname: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cc_multihome.discover import links
+from cc_multihome.discover import kernel, links
 from cc_multihome.discover.links import HostLinks, read_addresses, read_links
 from cc_multihome.model import Link
 from tests.unit.builders import FakeRun
@@ -21,11 +21,9 @@ class FakeNetifaces:
     """Devices by name, with the MAC in use (None: no hardware address)."""
 
     AF_LINK = AF_LINK
-    AF_INET, AF_INET6 = 2, 10
 
     def __init__(self, macs: dict[str, str | None]) -> None:
         self.macs = macs
-        self.addresses: dict[str, dict[int, list[dict[str, str]]]] = {}
         self.gone: set[str] = set()
 
     def interfaces(self) -> list[str]:
@@ -33,12 +31,11 @@ class FakeNetifaces:
         return list(self.macs)
 
     def ifaddresses(self, name: str) -> dict[int, list[dict[str, str]]]:
-        """Return the addresses of a device."""
+        """Return the hardware address of a device."""
         if name in self.gone:
             raise ValueError("You must specify a valid interface name.")
         mac = self.macs[name]
-        found = self.addresses.get(name, {})
-        return found if mac is None else {AF_LINK: [{"addr": mac}], **found}
+        return {} if mac is None else {AF_LINK: [{"addr": mac}]}
 
 
 class Host:
@@ -145,21 +142,30 @@ def test_a_device_that_goes_in_between_is_left_out(host: Host) -> None:
     assert [each.ifname for each in host.read().links] == ["ens5"]
 
 
-def test_addresses_are_those_of_hardware(host: Host) -> None:
-    """Loopback and a bridge have some, too; a device may go meanwhile."""
-    host.add("ens5", "0a:00:00:00:00:05")
-    host.add("ens6", "0a:00:00:00:00:06")
-    host.add("ens7", "0a:00:00:00:00:07")
+def test_addresses_are_those_of_hardware(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loopback and a bridge have some, too; one of them has a label."""
+    for name in ("ens5", "ens6"):
+        host.add(name, "0a:00:00:00:00:05")
     host.add("docker0", "0a:00:00:00:00:08", real=False)
-    host.netifaces.gone.add("ens7")
-    host.netifaces.addresses = {
-        "lo": {2: [{"addr": "127.0.0.1"}]},
-        "ens5": {
-            2: [{"addr": "10.0.0.5"}, {"addr": "10.0.0.6"}],
-            10: [{"addr": "fe80::5%ens5"}, {"addr": "2001:db8::5"}],
-        },
-        "ens6": {2: [{"addr": "169.254.3.4"}, {"addr": "10.0.1.5"}]},
-        "docker0": {2: [{"addr": "172.17.0.1"}]},
-    }
+    # With their labels, as `ip addr add ... label ens5:1` has the kernel say.
+    addresses = [
+        ("lo", "lo", "127.0.0.1"),
+        ("ens5", "ens5", "10.0.0.5"),
+        ("ens5", "ens5:1", "10.0.0.6"),
+        ("ens5", None, "fe80::5"),
+        ("ens5", None, "2001:db8::5"),
+        ("ens6", "ens6", "169.254.3.4"),
+        ("ens6", "ens6", "10.0.1.5"),
+        ("docker0", "docker0", "172.17.0.1"),
+    ]
+    shown = [
+        {"ifname": name, "addr_info": [{"local": each, "label": label}]}
+        for name, label, each in addresses
+    ]
+    answer = FakeRun()
+    answer.outputs = {"ip -N -j -d addr show": json.dumps([*shown, {}])}
+    monkeypatch.setattr(kernel, "run", answer)
     assert ["10.0.0.5", "10.0.0.6", "10.0.1.5"] == read_addresses(4)
     assert ["2001:db8::5"] == read_addresses(6)
