@@ -90,7 +90,8 @@ def pending() -> str | None:
         return str(err)
     asked = sources.raw
     # As it is where it was kept: JSON's keys are texts.
-    if json.loads(json.dumps(asked, default=str)) == kept.get("key"):
+    text = json.dumps(asked, default=str)
+    if _written_out(json.loads(text)) == _written_out(kept.get("key")):
         return None
     wrong = parse(asked).problems
     if wrong:
@@ -103,6 +104,11 @@ def pending() -> str | None:
         " shows what would change, `multihome apply` and the timer's next run"
         f" do it{but}"
     )
+
+
+def _written_out(key: object) -> object:
+    """Return a key as a file beside it makes it, also one that is empty."""
+    return {} if key is None or key is True else key
 
 
 def decided(raw: object) -> Decision | None:

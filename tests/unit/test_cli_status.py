@@ -245,6 +245,19 @@ def test_the_configuration_that_was_proved_is_not_pending(
     assert core.pending() is None
 
 
+@pytest.mark.parametrize("text", ["", "# x\n", "multihome:\n", "{}\n"])
+@pytest.mark.parametrize("key", [None, True, {}], ids=str)
+def test_a_file_that_says_nothing_is_not_pending(
+    drop_in: Path, known: dict[str, object], key: object, text: str
+) -> None:
+    """Whichever way user-data asks for all defaults: a run kept it so."""
+    known[state.KEY], known[state.KEPT] = key, {"key": key}
+    drop_in.write_text(text)
+    assert core.pending() is None
+    drop_in.write_text("default: private\n")
+    assert core.pending() is not None
+
+
 def test_a_file_that_no_run_has_read_is_pending(drop_in: Path) -> None:
     """With its mistakes, or with what to do."""
     drop_in.write_text("policy: [{to: 10.0.0.0/8, via: private}]\n")
