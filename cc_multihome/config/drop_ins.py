@@ -218,12 +218,24 @@ def _origins(path: Path, text: ConfigText, merged: Any) -> dict[str, str]:
         text.raw.get(APPENDED), list
     )
     is_kept = appends and not isinstance(before, list)
+    idle = frozenset(_idle(plain(text.raw), merged, ()))
     return {
         _shifted(where, shift): f"{path}, line {line}"
         for where, (line, _) in text.places.items()
         # The root is everybody's; a wrong policy stays its writer's.
-        if where != KEY and not (is_kept and _is_in_policy(where))
+        if where != KEY
+        and where not in idle
+        and not (is_kept and _is_in_policy(where))
     }
+
+
+def _idle(over: Any, base: Any, steps: tuple[str | int, ...]) -> Iterator[str]:
+    """Find the empty mappings over others, which add nothing to them."""
+    if isinstance(over, dict) and isinstance(base, dict):
+        if not over:
+            yield path_text(steps)
+        for key in over.keys() & base.keys():
+            yield from _idle(over[key], base[key], (*steps, str(key)))
 
 
 def _is_in_policy(where: str) -> bool:

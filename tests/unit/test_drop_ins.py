@@ -200,6 +200,35 @@ def test_a_mistake_of_user_data_beside_a_file_is_user_datas(
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("services: {}\n", id="the key"),
+        pytest.param(
+            "services: {}\ninterfaces: {private: {}}\n", id="beside another"
+        ),
+        pytest.param("multihome:\n  services: {}\n", id="below multihome"),
+    ],
+)
+def test_an_empty_mapping_over_one_of_user_data_has_no_part_in_it(
+    tmp_path: Path, text: str
+) -> None:
+    """Mappings are merged: what is wrong with it is user-data's."""
+    key = {**SEED_KEY, "services": {"chrony.service": "private"}}
+    path = put(tmp_path, "50-a.yaml", text)
+    sources = read_sources(key, tmp_path)
+    assert sources.raw == key
+    wrong = ConfigError((Problem("multihome.services", "1 of them", "none"),))
+    assert [""] == [it.origin for it in sources.locate(wrong).problems]
+    # Where user-data has none, it is the file's; and so is one with more.
+    ours = read_sources(SEED_KEY, tmp_path).locate(wrong).problems[0]
+    assert ours.origin.startswith(f"{path}, line ")
+    put(tmp_path, "60-b.yaml", "services: {sshd.service: private}\n")
+    put(tmp_path, "70-c.yaml", text)
+    theirs = read_sources(key, tmp_path).locate(wrong).problems[0]
+    assert theirs.origin == f"{tmp_path / '60-b.yaml'}, line 1"
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         pytest.param(
