@@ -94,3 +94,14 @@ class RollbackError(MultihomeError):
 
 class IntegrationError(MultihomeError):
     """cloud-init's configuration or schema could not be extended."""
+
+
+def hidden_failure(error: BaseException) -> RollbackError | None:
+    """Return the failed undoing that an interrupt took the place of.
+
+    A signal that came in an undoing was held until it was through.
+    """
+    if isinstance(error, Exception):
+        return None
+    before = error.__context__
+    return before if isinstance(before, RollbackError) else None

@@ -24,6 +24,7 @@ from cc_multihome.errors import (
     BusyError,
     RollbackError,
     TimeIsUp,
+    hidden_failure,
 )
 from cc_multihome.model import Instance
 from cc_multihome.record import Result, Run
@@ -167,10 +168,15 @@ def _recorded(trigger: str) -> Iterator[Run]:
             # The run that goes on has a record of its own.
             raise
         except BaseException as err:
+            hidden = hidden_failure(err)
+            if hidden is not None:
+                # Whoever is interrupted tells no error.
+                LOG.error("%s", hidden)
+            told = hidden or err
             outcome = "rolled_back" if run.has_begun else "refused"
-            if isinstance(err, RollbackError):
+            if isinstance(told, RollbackError):
                 outcome = "rollback_failed"
-            run.record(Result(outcome), error=err)
+            run.record(Result(outcome), error=told)
             raise
 
 
@@ -253,7 +259,9 @@ def _apply(decision: Decision, run: Run, *, prove: bool = True) -> Applied:
             return apply_plan(
                 decision.plan, decision.files, prove=prove, before_undo=look
             )
-    except (Exception, TimeIsUp) as err:
-        if run.has_begun:
-            history.remember_failed(decision, str(err), seen)
+    except BaseException as err:
+        told = hidden_failure(err) or err
+        is_failure = isinstance(told, (Exception, TimeIsUp))
+        if run.has_begun and is_failure:
+            history.remember_failed(decision, str(told), seen)
         raise

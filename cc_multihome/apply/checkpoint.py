@@ -83,7 +83,8 @@ class Checkpoint:
 
     Used as a context manager. The original error goes on to the caller; where
     undoing failed too, RollbackError is raised from it and says which steps.
-    The journal stays then, for another try by the timer.
+    The journal stays then, for another try by the timer. An interrupt that
+    came meanwhile is raised after that (errors.hidden_failure).
 
     Args:
         before_undo: called before anything is undone; what it raises is
@@ -129,11 +130,12 @@ class Checkpoint:
                 failed = undo_all(self._steps)
             if self._journal and not failed:
                 self._journal.unlink(missing_ok=True)
-        if failed:
-            raise RollbackError(
-                f"{error}\nThe former state could not be put back whole;"
-                f" look at the host. What failed: {'; '.join(failed)}"
-            ) from error
+            if failed:
+                # In here: a signal that was held then has it as its context.
+                raise RollbackError(
+                    f"{error}\nThe former state could not be put back whole;"
+                    f" look at the host. What failed: {'; '.join(failed)}"
+                ) from error
 
     def _note(self) -> None:
         try:

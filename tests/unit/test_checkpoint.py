@@ -13,7 +13,7 @@ import pytest
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
 from cc_multihome.apply.deadman import SIGNAL, ended_alone
 from cc_multihome.apply.rollback import undo_journal
-from cc_multihome.errors import ApplyError, RollbackError
+from cc_multihome.errors import ApplyError, RollbackError, hidden_failure
 
 
 class Step(Undo):
@@ -101,6 +101,27 @@ def test_a_second_ctrl_c_ends_no_undoing(
         raise KeyboardInterrupt
     assert [False, False] == [file.exists() for file in files]
     assert not journal.exists()
+
+
+def test_an_interrupt_does_not_hide_that_the_undoing_failed() -> None:
+    """The run tells both (pipeline.py)."""
+
+    class Interrupted(Step):
+        def run(self) -> None:
+            os.kill(os.getpid(), SIGINT)
+            super().run()
+
+    error = ApplyError("the kernel said no")
+    with pytest.raises(KeyboardInterrupt) as caught, Checkpoint() as it:
+        it.add(Interrupted("one", Steps("one")))
+        raise error
+    found = hidden_failure(caught.value)
+    assert found is not None
+    assert "one: no one" in str(found)
+    assert found.__cause__ is error
+    assert hidden_failure(KeyboardInterrupt()) is None
+    # What is no interrupt hides nothing: it says itself what it is.
+    assert hidden_failure(found) is None
 
 
 def test_without_an_error_nothing_is_undone() -> None:

@@ -393,6 +393,23 @@ def test_a_plan_that_was_not_begun_is_tried_again(world: World) -> None:
     assert configure({}, trigger="refresh").outcome == "applied"
 
 
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_does_not_hide_what_could_not_be_undone(
+    world: World,
+    interrupt: type[BaseException],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It came in the undoing, and ends the run after that."""
+    world.error = interrupt()
+    world.error.__context__ = RollbackError("no reload; look at the host")
+    with pytest.raises(interrupt):
+        configure({})
+    assert status()["outcome"] == "rollback_failed"
+    assert "no reload" in status()["error"]
+    assert "no reload" in status()["failed"]["error"]
+    assert "no reload" in caplog.text
+
+
 @pytest.mark.parametrize("begun", [True, False])
 def test_an_interrupt_is_told_and_no_failure_of_the_plan(
     world: World, begun: bool
