@@ -10,12 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cc_multihome.apply.checkpoint import (
-    JOURNAL,
-    Checkpoint,
-    PutFileBack,
-    Undo,
-)
+from cc_multihome.apply.checkpoint import JOURNAL, Checkpoint, PutFileBack
 from cc_multihome.apply.deadman import armed
 from cc_multihome.apply.foreign import (
     NOBODY,
@@ -103,7 +98,7 @@ def _restore_network(
     foreign: frozenset[Foreign],
 ) -> None:
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(_Checkpoint(_arm(stack)))
+        checkpoint = stack.enter_context(Checkpoint(_arm(stack)))
         # Registered first, so they run last, when the files are there again.
         if foreign:
             checkpoint.add(PutForeignBack.of(names_before.values(), foreign))
@@ -114,26 +109,6 @@ def _restore_network(
         for path in files:
             checkpoint.add(PutFileBack.of(path))
             write(File(path, None))
-
-
-class _Checkpoint(Checkpoint):
-    """Goes on without a journal: the safe state is what is wanted here."""
-
-    def add(self, undo: Undo) -> None:
-        """Register the undoing of a step, in the journal if that can be."""
-        try:
-            super().add(undo)
-        except OSError as err:
-            LOG.warning(
-                "without a journal, so that nothing is undone if this is"
-                " killed: %s",
-                err,
-            )
-            # Undoing the first steps alone would leave half of each.
-            if self._journal:
-                self._journal.unlink(missing_ok=True)
-                self._journal = None
-            super().add(undo)
 
 
 def _remember_foreign() -> frozenset[Foreign]:

@@ -5,20 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from errno import ENOSPC
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 import yaml
 
-from cc_multihome.apply import checkpoint, restore
 from cc_multihome.apply import host as apply_host
+from cc_multihome.apply import restore
 from cc_multihome.apply.rollback import undo_journal
 from cc_multihome.discover.links import HostLinks
 from cc_multihome.discover.netplan_files import OVERLAY_NAME, read_own_overlay
 from cc_multihome.errors import CommandError, RollbackError
-from cc_multihome.files import HEADER, File, append_line, write
+from cc_multihome.files import HEADER, File, write
 from cc_multihome.render import RT_TABLES, RUN_NETPLAN, render
 from tests.unit.builders import (
     PRIVATE_MAC,
@@ -209,42 +208,6 @@ def test_a_restore_goes_on_where_no_timer_can_be_set(
     host.failing = {"systemd-run": 1}
     restore.restore()
     assert host.state() == before
-
-
-@pytest.mark.parametrize("lines", [0, 2])
-def test_a_restore_goes_on_where_no_journal_can_be_written(
-    host: FakeHost,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    lines: int,
-) -> None:
-    """/run is full, from the start or after a few lines.
-
-    What was written is taken away: half of it undone were no state at all.
-    """
-    before = host.state()
-    host.apply()
-    knows_its_links(host, monkeypatch)
-    journal = host.root / JOURNAL
-    written: list[str] = []
-
-    def append(path: Path, line: str) -> None:
-        if len(written) == lines:
-            raise OSError(ENOSPC, "no space left")
-        written.append(line)
-        append_line(path, line)
-
-    def remove(file: File) -> None:
-        assert not journal.exists()
-        write(file)
-
-    monkeypatch.setattr(checkpoint, "append_line", append)
-    monkeypatch.setattr(restore, "write", remove)
-    restore.restore()
-    assert host.state() == before
-    assert len(written) == lines
-    assert not host.armed
-    assert caplog.text.count("no space left") == 1
 
 
 @pytest.mark.parametrize("text", [None, "network: {{"])
