@@ -221,9 +221,9 @@ class Vpc:
         path = self._path("dnsmasq.conf")
         leases = self._path("dnsmasq.leases")
         config = dnsmasq_config(self.shape, leases)
-        if path.exists() and path.read_text() == config:
-            return
         if self._dnsmasq is not None:
+            if path.read_text() == config:
+                return
             self._children.remove(self._dnsmasq)
             self._run.stop(self._dnsmasq)
         leases.unlink(missing_ok=True)

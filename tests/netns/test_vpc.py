@@ -189,6 +189,13 @@ def test_dhcp_and_dns_are_as_in_a_vpc(lab: Lab) -> None:
         }
 
 
+def test_a_vpc_that_follows_its_like_has_dhcp_too(run: Run) -> None:
+    """The former one's files are there: the same shape, the same label."""
+    for _ in range(2):
+        with Vpc(run, SEED) as vpc:
+            assert vpc.router.run(["ss", "-Hlun", "sport = :67"])
+
+
 @pytest.mark.parametrize("lab", [THREE], indirect=True, ids=["three"])
 def test_the_router_advertises_itself_over_ipv6(lab: Lab) -> None:
     """In a subnet with IPv6 a default route comes by itself, no address."""
