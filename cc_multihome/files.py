@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
@@ -147,27 +147,44 @@ def keeping_unchanged(
     make_directory(scratch)
     with tempfile.TemporaryDirectory(dir=scratch) as kept:
         before = Path(kept)
-        for path in directory.glob(pattern):
-            if path.is_file():
+        for path in _files(directory, pattern):
+            with suppress(FileNotFoundError):  # written anew just now
                 os.link(path, before / path.name)
         try:
             yield
         except BaseException:
-            for path in directory.glob(pattern):
-                if path.is_file():
-                    path.unlink()
-            for path in before.iterdir():
-                os.replace(path, directory / path.name)
+            names = {path.name for path in before.iterdir()}
+            for name in names:
+                os.replace(before / name, directory / name)
+            for path in _files(directory, pattern):
+                if path.name not in names:
+                    path.unlink(missing_ok=True)
             raise
         for path in before.iterdir():
             now = directory / path.name
-            if now.is_file() and same_content(path, now):
-                os.replace(path, now)
+            with suppress(FileNotFoundError):
+                if is_alike(path, now):
+                    os.replace(path, now)
 
 
-def same_content(path: Path, other: Path) -> bool:
-    """Do two files say the same? Leaves no trace that they were read."""
-    return _read_untraced(path) == _read_untraced(other)
+def _files(directory: Path, pattern: str) -> list[Path]:
+    return [path for path in directory.glob(pattern) if path.is_file()]
+
+
+def is_alike(path: Path, other: Path) -> bool:
+    """Do two files say the same, to the same readers?
+
+    Leaves no trace that they were read.
+
+    Raises:
+        FileNotFoundError: one is gone.
+    """
+    return _look_at(path) == _look_at(other)
+
+
+def _look_at(path: Path) -> tuple[object, ...]:
+    found = path.stat()
+    return found.st_mode, found.st_uid, found.st_gid, _read_untraced(path)
 
 
 def was_read(path: Path) -> bool:

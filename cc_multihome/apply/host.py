@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cc_multihome.apply.checkpoint import JOURNAL, Checkpoint, PutFileBack
@@ -35,6 +35,7 @@ from cc_multihome.apply.rename import names_back, rename_links
 from cc_multihome.apply.resolver import apply_resolver, needs_resolver
 from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import Sysctl, apply_sysctls, find_sysctls
+from cc_multihome.apply.untouched import untouched
 from cc_multihome.apply.verify import (
     LevelResult,
     probe_baseline,
@@ -117,18 +118,18 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
     resolver = needs_resolver(plan.resolver)
     sysctls = find_sysctls(plan)
     table = find_table_change(plan)
-    if changed or names:
-        return Changes(changed, names, resolver, sysctls=sysctls, table=table)
+    found = Changes(changed, names, resolver, sysctls=sysctls, table=table)
+    # What networkd configures anew it gives back by itself.
+    same = untouched(plan, changed, ROOT) if changed or names else None
+    if same == ():
+        return found
     kernel = read_kernel()
-    return Changes(
-        files=(),
-        names={},
-        resolver=resolver,
-        drift=mismatches(plan, kernel),
-        drifted=lost_interfaces(plan, kernel),
-        built_in=lost_built_in(plan, kernel),
-        sysctls=sysctls,
-        table=table,
+    part = plan if same is None else replace(plan, interfaces=same)
+    return replace(
+        found,
+        drift=mismatches(part, kernel),
+        drifted=lost_interfaces(part, kernel),
+        built_in=lost_built_in(part, kernel),
     )
 
 
@@ -222,7 +223,7 @@ def _change(
     ifnames = [it.ifname for it in plan.interfaces]
     if foreign and (changes.files or changes.drifted):
         checkpoint.add(PutForeignBack.of(ifnames, foreign))
-    if changes.drifted:
+    if changes.drifted and not changes.files:
         # So that it counts as begun: a repair that fails is not repeated
         # every five minutes, nor told as if nothing had been done.
         checkpoint.add(ReloadAgain())

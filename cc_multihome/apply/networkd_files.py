@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cc_multihome.files import (
+    is_alike,
     keeping_unchanged,
     make_directory,
-    same_content,
     was_read,
 )
 
@@ -71,7 +71,7 @@ def _put_back() -> None:
         kept = _as_read() / path.name
         if was_read(path) or not kept.exists():
             _link(path, kept)
-        elif same_content(path, kept):
+        elif is_alike(path, kept):
             _link(kept, path)
 
 

@@ -156,13 +156,14 @@ def unselected(plan: Plan) -> tuple[str, ...]:
     """Say for which ENI networkd took another file than netplan's for it.
 
     networkd takes the first file that matches a link, in the order of their
-    names (systemd.network(5)).
+    names (systemd.network(5)). One that it has none for it leaves to itself:
+    what the kernel still has of it nobody keeps.
     """
     lines = []
     for item in plan.interfaces:
         wanted = f"10-netplan-{item.netdef_id}.network"
-        taken = _link_state(item.name).get("NETWORK_FILE")
-        if taken is not None and not taken.endswith(f"/{wanted}"):
+        taken = _link_state(item.name).get("NETWORK_FILE", "")
+        if not taken.endswith(f"/{wanted}"):
             lines.append(
                 f"networkd took {taken or 'no file'} for {item.name} and"
                 f" not {wanted}"

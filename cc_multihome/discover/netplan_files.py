@@ -109,6 +109,12 @@ def read_own_overlay(root: Path = Path("/")) -> tuple[NetplanFile, ...]:
         return ()
 
 
+def netdefs_in(text: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the netdefs of Ethernet devices that a file's text has, by id."""
+    content = yaml.load(text, Loader=_Loader) or {}
+    return NetplanFile(OVERLAY_NAME, Path(OVERLAY_NAME), content).ethernets()
+
+
 def netdef_ids(files: Iterable[NetplanFile]) -> dict[str, str]:
     """Map MAC (lower case) to the netdef id under which netplan knows it.
 

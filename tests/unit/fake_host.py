@@ -126,7 +126,7 @@ class FakeHost:
             wait_until_converged(wanted, read=lambda: self.kernel, timeout=0)
 
         patch.setattr(verify, "wait_until_converged", wait)
-        patch.setattr(verify, "_link_state", lambda _: {})
+        patch.setattr(verify, "unselected", lambda _: ())
         patch.setattr(verify, "ask_all", self.ask_all)
         patch.setattr(deadman, "run", self.run)
         for module in (apply, restore):

@@ -309,6 +309,32 @@ def test_only_the_interface_that_lost_something_is_touched(
     ]
 
 
+def test_what_the_others_lost_comes_back_with_a_change(
+    host: FakeHost,
+) -> None:
+    """networkd reads a changed file for `private`, and none for `public`.
+
+    Else the proof would fail on what somebody else took away, and the plan
+    would count as one that does not work.
+    """
+    host.apply()
+    policy = [*SEED_KEY["policy"], {"to": "203.0.113.99", "via": "private"}]
+    more = renamed(plan_for({**SEED_KEY, "policy": policy}))
+    lost = {item.rules[-1] for item in more.interfaces}
+    host.kernel = replace(host.kernel, rules=host.kernel.rules - lost)
+    host.plan = more
+    host.calls.clear()
+    changes = apply.find_changes(more, host.rendered())
+    assert [host.root / OVERLAY] == [file.path for file in changes.files]
+    assert ("public",) == changes.drifted
+    assert "31101" in "".join(changes.drift)
+    apply._change(more, changes, Checkpoint(), frozenset())
+    assert host.calls.index(RELOAD) < host.calls.index(
+        "networkctl reconfigure public"
+    )
+    assert "networkctl reconfigure private" not in host.calls
+
+
 def test_a_rollback_that_fails_says_so(host: FakeHost) -> None:
     """Nobody may believe that the host is as it was."""
     host.failing = {RELOAD: 2, RESTART: 1}

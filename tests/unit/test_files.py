@@ -240,3 +240,21 @@ def test_files_that_could_not_be_written_anew_are_as_before(
         path.read_text() for path in folder.iterdir()
     }
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_file_that_goes_just_now_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd has netplan write them anew at the same time."""
+    folder = tmp_path / "network"
+    folder.mkdir()
+    (folder / "10-a.network").write_text("old")
+
+    def link(path: Path, _: Path) -> None:
+        path.unlink()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr("os.link", link)
+    with keeping_unchanged(folder, "10-*", tmp_path / "scratch"):
+        (folder / "10-a.network").write_text("new")
+    assert "new" == (folder / "10-a.network").read_text()

@@ -110,6 +110,18 @@ def test_a_change_that_is_taken_back_unread_is_none(folder: Path) -> None:
     assert before == inodes(folder)
 
 
+def test_other_permissions_stay(folder: Path) -> None:
+    """A newer netplan lets fewer read what may hold a key."""
+    networkd_has_read()
+    for _ in range(2):
+        with keeping_networkd_files():
+            generate(folder)
+            for name in NAMES:
+                (folder / name).chmod(0o640)
+        modes = {(folder / name).stat().st_mode & 0o777 for name in NAMES}
+        assert {0o640} == modes
+
+
 def test_a_file_that_is_gone_is_forgotten(
     folder: Path, tmp_path: Path
 ) -> None:

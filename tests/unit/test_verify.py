@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from cc_multihome.apply.verify import VERIFY_INTERVAL_S, wait_until_converged
+from cc_multihome.apply import verify
+from cc_multihome.apply.verify import (
+    VERIFY_INTERVAL_S,
+    unselected,
+    wait_until_converged,
+)
+from cc_multihome.discover import networkd
 from cc_multihome.errors import VerifyError
 from cc_multihome.model import Observed, Plan
 from tests.unit.builders import (
@@ -28,6 +36,63 @@ BARE = replace(
     addresses=frozenset(),
     rules=frozenset({rule(0, 255), rule(32766, 254), rule(32767, 253)}),
 )
+
+
+RECORD = (
+    "# This is private data. Do not parse.\n"
+    "ADMIN_STATE={state}\n{file}OPER_STATE=routable\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """networkd's records of the links: it took netplan's file for each."""
+    monkeypatch.setattr(verify, "if_nametoindex", len)
+    monkeypatch.setattr(networkd, "LINK_STATES", tmp_path)
+    for item in PLAN.interfaces:
+        taken = f"/run/systemd/network/10-netplan-{item.netdef_id}.network"
+        put_record(tmp_path, item.name, taken)
+    return tmp_path
+
+
+def put_record(folder: Path, name: str, taken: str | None) -> None:
+    """Write one, by the length of the name, which stands for its index."""
+    file = f"NETWORK_FILE={taken}\n" if taken else ""
+    state = "configured" if taken else "unmanaged"
+    (folder / str(len(name))).write_text(RECORD.format(state=state, file=file))
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        pytest.param(
+            "/etc/systemd/network/05-site.network",
+            "networkd took /etc/systemd/network/05-site.network for private"
+            " and not 10-netplan-ens5.network",
+            id="another",
+        ),
+        pytest.param(
+            None,
+            "networkd took no file for private and not"
+            " 10-netplan-ens5.network",
+            id="none",
+        ),
+    ],
+)
+def test_the_file_that_networkd_took_has_to_be_netplans(
+    records: Path, taken: str | None, told: str
+) -> None:
+    """Also where the kernel still holds all of the plan."""
+    put_record(records, "private", taken)
+    assert (told,) == unselected(PLAN)
+    with pytest.raises(VerifyError, match=re.escape(told)):
+        wait(READY)
+
+
+def test_a_link_without_a_record_is_in_nobodys_hands(records: Path) -> None:
+    """networkd does not run, or does not know it."""
+    (records / str(len("private"))).unlink()
+    assert "no file for private" in "".join(unselected(PLAN))
 
 
 class Clock:

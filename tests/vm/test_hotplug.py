@@ -326,6 +326,20 @@ def test_a_destination_of_a_file_comes_and_goes(host: LabInstance) -> None:
     assert "203.0.113.201" not in host.vm.run(shown).out
 
 
+def test_what_another_eni_lost_comes_back_with_a_change(
+    host: LabInstance,
+) -> None:
+    """networkd reads no new file for it; the proof asks for all there is."""
+    path = "/etc/multihome.d/50-puppet.yaml"
+    host.vm.agent.put(b"policy: [{to: 203.0.113.202, via: private}]\n", path)
+    lines = networkd_lines(host)
+    host.vm.run("ip rule del priority 31101; multihome apply", timeout=200)
+    assert "public: Reconfiguring" in networkd_said(host, lines)
+    assert planned_rules(INTENT) == sorted(host.priorities())
+    host.vm.run(f"rm {path}; multihome apply", timeout=200)
+    assert_flows(host, INTENT)
+
+
 def test_a_broken_file_is_told_and_changes_nothing(host: LabInstance) -> None:
     """With its name and line; the last good configuration stays."""
     path = "/etc/multihome.d/50-puppet.yaml"
