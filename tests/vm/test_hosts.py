@@ -27,6 +27,7 @@ from tests.lab.pinging import is_answered
 from tests.lab.user_data import SEED_INTENT
 from tests.lab.vpc import Runner
 from tests.lab.vpc_rules import gateway_name
+from tests.vm.containers import publish
 from tests.vm.pins import (
     DROP_IN,
     REFRESH,
@@ -43,15 +44,6 @@ FAR, NAMED = SEED_INTENT.unnamed, "192.0.2.14"
 # Of users that every Debian has, one without a login.
 PINNED = "proxy"
 BOOTED = "booted"
-# As Docker's, at dstnat.
-DNAT = f"""
-table ip docker {{
-  chain pre {{
-    type nat hook prerouting priority -100;
-    ip daddr {{ {PRIVATE}, {PUBLIC} }} tcp dport 80 dnat to 172.17.0.2:80
-  }}
-}}
-"""
 WEB = (
     "systemd-run -u web ip netns exec n-docker0"
     " socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:'printf hello'; sleep 2"
@@ -257,7 +249,8 @@ def test_published_ports_answer_by_each_eni(host: LabInstance) -> None:
     strict = "net.ipv4.conf.private.rp_filter"
     docker = add_neighbour("docker0", "172.17.0.1/16", "172.17.0.2")
     host.vm.run(f"{docker}\nsysctl -qw net.ipv4.ip_forward=1 {strict}=1")
-    host.vm.agent.put(DNAT.encode(), "/run/dnat")
+    dnat = publish("172.17.0.2", (PRIVATE, PUBLIC), port=80)
+    host.vm.agent.put(dnat.encode(), "/run/dnat")
     host.vm.run(f"nft -f /run/dnat; {WEB}")
 
     assert answers(host.vpc.inet, ELASTIC)

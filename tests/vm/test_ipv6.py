@@ -31,7 +31,12 @@ from tests.lab.pinging import is_answered, pinging
 from tests.lab.shape import LabEni
 from tests.lab.shapes_ipv6 import CONTAINER, DUAL, ONLY
 from tests.lab.user_data import Intent
-from tests.vm.containers import add_container, container_verdicts
+from tests.vm.containers import (
+    add_container,
+    container_verdicts,
+    publish,
+    published_verdicts,
+)
 from tests.vm.pins import (
     APPLY,
     DROP_IN,
@@ -69,6 +74,8 @@ LATE_NAME = "ens9"
 HOTPLUG = "multihome-hotplug.service"
 # Of a learned route, with each advertisement.
 RENEWED = ("expires", "nhid", "nh_info")
+# Of a container; nobody outside knows them.
+WEB = ("172.17.0.2", "fd00:d0c::2")
 # How somebody runs a command; of users that every Debian has, one without a
 # login, and of units one that exists for that command alone.
 BEGIN = {
@@ -383,6 +390,55 @@ def test_a_container_of_a_delegated_prefix_answers_by_its_eni(
     assert [] == [item.detail for item in verdicts if not item.ok]
     assert 0 == sum(it.src for it in dual.vpc.counters().values())
     assert planned_defaults(DUAL) == ipv6_defaults(dual)
+
+
+def test_published_ports_answer_by_each_eni(dual: LabInstance) -> None:
+    """Of both families; without `containers` by the default ENI alone."""
+    others = [it for it in DUAL.shape.enis if it.name != DUAL.default]
+    by_default_alone = (
+        {
+            address: f"none out, {eni.name} in"
+            for eni in others
+            for address in eni.addresses
+        },
+        {DUAL.default},
+    )
+    publish_web(dual)
+
+    assert by_default_alone == ask_published(dual)
+    configure(dual, "containers: true\n")
+    assert ({}, set()) == ask_published(dual)
+    dual.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
+    assert by_default_alone == ask_published(dual)
+
+
+def publish_web(host: LabInstance) -> None:
+    """Make a container and publish its port at all addresses of the host."""
+    own = [it for eni in host.vpc.shape.enis for it in eni.addresses]
+    dnat = "".join(publish(it, own, port=FAR_PORT) for it in WEB)
+    host.vm.agent.put(dnat.encode(), "/run/dnat")
+    host.vm.run(f"{add_container('web', *WEB)}\nnft -f /run/dnat")
+
+
+def ask_published(host: LabInstance) -> tuple[dict[str, str], set[str]]:
+    """Ask the port at every address.
+
+    Returns:
+        by which ENIs went what is not right, by the address; and the ENIs
+        whose source check dropped packets.
+    """
+    host.vpc.reset_counters()
+    verdicts = published_verdicts(host, "web", host.vpc.shape.enis)
+    print(*(f"{it.flow.id}: {it.detail}" for it in verdicts), sep="\n")
+    drops = host.vpc.counters()
+    return (
+        {
+            str(it.flow.guest_address): str(it.seen_eni)
+            for it in verdicts
+            if not it.ok
+        },
+        {name for name, it in drops.items() if it.src},
+    )
 
 
 def test_both_families_come_up_the_same_after_a_reboot(
