@@ -19,21 +19,22 @@ import pytest
 from tests.lab import user_data
 from tests.lab.cleanup import Run
 from tests.lab.far_server import COMPANY, FAR_PORT, GUEST, INTERNET
-from tests.lab.flows import Flow, Probe, run_flows
+from tests.lab.flows import Flow, Probe
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.netns import Netns
 from tests.lab.pinging import is_answered
 from tests.lab.user_data import SEED_INTENT
-from tests.lab.vpc import Runner
 from tests.lab.vpc_rules import gateway_name
 from tests.vm.containers import publish
 from tests.vm.pins import (
     DROP_IN,
     REFRESH,
+    as_user,
     assert_pin_stays,
     configure,
     mark_of,
+    wrong,
 )
 from tests.vm.state import LOG, read_state
 
@@ -103,30 +104,6 @@ def out(
         )
         for kind in ("tcp", "udp")
     )
-
-
-def wrong(
-    host: LabInstance, flows: Sequence[Flow], guest: Runner | None = None
-) -> list[str]:
-    """Send flows, and say which went wrong; `guest` runs those from it."""
-    host.vpc.reset_counters()
-    runners: dict[str, Runner] = {
-        GUEST: guest or host.guest,
-        INTERNET: host.vpc.runner(INTERNET),
-        COMPANY: host.vpc.runner(COMPANY),
-    }
-    verdicts = run_flows(flows, runners, host.vpc.capture)
-    dropped = sum(it.src for it in host.vpc.counters().values())
-    found = [it.detail for it in verdicts if not it.ok]
-    return found + ([f"{dropped} packets dropped"] if dropped else [])
-
-
-def as_user(
-    host: LabInstance, name: str, argv: Sequence[str], stdin: str
-) -> str:
-    """Run a command in the guest as a user; the shape of vpc.Runner."""
-    become = ["setpriv", f"--reuid={name}", "--clear-groups"]
-    return host.guest([*become, *argv], stdin)
 
 
 def test_a_user_is_pinned_and_nobody_else(host: LabInstance) -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,12 @@ from tests.vm.containers import (
 from tests.vm.pins import (
     APPLY,
     DROP_IN,
+    as_user,
     assert_pin_stays,
     configure,
+    mark_of,
+    unbound,
+    wrong,
 )
 from tests.vm.state import (
     LOG,
@@ -487,5 +492,20 @@ def test_both_families_are_right_on_other_suites(
         if suite == "bookworm":
             # systemd's own way of pins works for the first start alone there.
             assert_pin_stays(instance)
-            instance.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
+            assert_users_beside_services(instance, intent)
             assert_right(instance, intent)
+
+
+def assert_users_beside_services(host: LabInstance, intent: Intent) -> None:
+    """Pin both in one file, and take both back; of both families."""
+    proxy = partial(as_user, host, "proxy")
+    configure(
+        host, "services: {stays.service: public}\nusers: {proxy: twin}\n"
+    )
+    assert "0x1002" == mark_of(host, "0x1002")
+    assert [] == wrong(host, unbound(intent, by="twin"), proxy)
+    assert [] == wrong(host, unbound(intent))
+    # Negative twin.
+    host.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
+    assert "0x0" == mark_of(host, "0x0")
+    assert [] == wrong(host, unbound(intent), proxy)
