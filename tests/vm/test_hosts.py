@@ -257,7 +257,10 @@ def answers(side: Netns, address: str) -> bool:
 
 
 def add_neighbour(bridge: str, own: str, address: str) -> str:
-    """Return commands that make a bridge with one neighbour behind it."""
+    """Return commands that make a bridge with one neighbour behind it.
+
+    Its lost answers are soon given up, as those of add_container().
+    """
     inside, length = f"n-{bridge}", own.partition("/")[2]
     return f"""
         set -e
@@ -265,6 +268,7 @@ def add_neighbour(bridge: str, own: str, address: str) -> str:
         ip addr add {own} dev {bridge}
         ip link set {bridge} up
         ip netns add {inside}
+        ip netns exec {inside} sysctl -qw net.ipv4.tcp_synack_retries=1
         ip link add v-{bridge} type veth peer name eth0 netns {inside}
         ip link set v-{bridge} master {bridge} up
         ip -n {inside} addr add {address}/{length} dev eth0
