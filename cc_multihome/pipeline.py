@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from cc_multihome import follow, history, seen, state
 from cc_multihome.apply.host import Applied, apply_plan
@@ -22,6 +23,7 @@ from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.errors import (
     ApplyError,
     BusyError,
+    ConfigError,
     RollbackError,
     TimeIsUp,
     hidden_failure,
@@ -76,7 +78,8 @@ def configure(
         because: what went wrong before, for the status.
 
     Raises:
-        ConfigError: the key is wrong; nothing was changed.
+        ConfigError: the key is wrong; nothing was changed, or, where it is a
+            drop-in and nobody waits, no more than the last good one asks.
         MultihomeError: reading or applying failed; the host is as before.
         RollbackError: the former state could not be put back whole.
     """
@@ -86,23 +89,53 @@ def configure(
             return Result("unchanged")
         _undo_unfinished()
         former = seen.take()
-        is_quiet = former is not None and trigger == "refresh"
-        run.decision = decide(
-            raw,
-            known=known,
-            seen=former.instance if former and is_quiet else None,
-            before=None if trigger == "kept" else history.read_kept(),
-            runtime=trigger in RUNTIME,
-            # What was kept has them in it.
-            drop_ins=None if trigger == "kept" else DROP_INS,
-        )
+        mistake = _decide(raw, run, known, former)
         result = _act(run.decision, run, prove=prove)
         # At an attachment the metadata may have another place of the ENI yet
         # (no network-card, device-number 0): the next look is a full one.
         if run.decision is not None and trigger not in ("kept", "hotplug"):
             seen.keep(run.decision.instance, former)
-        run.record(result, error=because)
-        return result
+        run.record(result, error=mistake or because)
+    if mistake is not None:
+        raise mistake
+    return result
+
+
+def _decide(
+    raw: object, run: Run, known: Instance | None, former: seen.Seen | None
+) -> ConfigError | None:
+    """Come to the run's decision; return a mistake that did not stop it.
+
+    Where a drop-in is wrong, and nobody waits for what it asks, ENIs and
+    addresses are followed by what was proved last.
+
+    Raises:
+        MultihomeError: there is none to come to.
+    """
+    is_kept, is_quiet = run.trigger == "kept", run.trigger == "refresh"
+    ask = partial(
+        decide,
+        known=known,
+        seen=former.instance if former and is_quiet else None,
+        before=None if is_kept else history.read_kept(),
+        runtime=run.trigger in RUNTIME,
+    )
+    try:
+        # What was kept has them in it.
+        run.decision = ask(raw, drop_ins=None if is_kept else DROP_INS)
+    except ConfigError as err:
+        kept = state.load(state.KEPT)
+        in_files = all(it.origin for it in err.problems)
+        if run.trigger not in UNATTENDED or not in_files or not kept:
+            raise
+        LOG.info("ENIs and addresses are followed by what was proved last")
+        try:
+            run.decision = ask(kept["key"])
+        except ConfigError:
+            # The same one, of an entry that was right when it was proved.
+            raise err from None
+        return err
+    return None
 
 
 def end_unfinished() -> bool:

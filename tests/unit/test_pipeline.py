@@ -703,6 +703,66 @@ def test_a_wrong_key_is_told_in_full(
     assert "multihome.default" in status()["error"]
 
 
+def break_drop_in(patch: pytest.MonkeyPatch, world: World, by: str) -> None:
+    """Have a mistake in what is asked, and none in what was proved."""
+    real = world.decide
+    problem = Problem("multihome.policy[1].to", "'x'", "a prefix", by)
+
+    def decide(raw: Any, **named: Any) -> Decision | None:
+        if raw.get("name") != "proved":
+            raise ConfigError((problem,))
+        return real(raw, **named)
+
+    patch.setattr(pipeline, "decide", decide)
+
+
+@pytest.mark.parametrize("trigger", ["refresh", "hotplug"])
+def test_a_broken_drop_in_does_not_keep_enis_from_being_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch, trigger: str
+) -> None:
+    """By the last good configuration; the mistake is told all the same."""
+    configure({"name": "proved"})
+    break_drop_in(monkeypatch, world, "50-puppet.yaml, line 2")
+    world.done.clear()
+    with pytest.raises(ConfigError, match="line 2"):
+        configure({"name": "wrong"}, trigger=trigger)
+    assert ["apply"] == world.done
+    assert "50-puppet.yaml, line 2" in status()["error"]
+    assert trigger == status()["trigger"]
+    assert "applied" == status()["outcome"]
+    assert {"name": "proved"} == state.load(state.KEPT)["key"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "origin", "kept"),
+    [
+        pytest.param("person", "a.yaml, line 2", "proved", id="a person"),
+        pytest.param("refresh", "", "proved", id="user-data"),
+        pytest.param("refresh", "a.yaml, line 2", None, id="nothing proved"),
+        pytest.param("hotplug", "a.yaml, line 2", "old", id="wrong since"),
+    ],
+)
+def test_any_other_mistake_stops_a_run(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    trigger: str,
+    origin: str,
+    kept: str | None,
+) -> None:
+    """Also one that what was proved has by now: its ENI was detached."""
+    if kept:
+        configure({"name": kept})
+    break_drop_in(monkeypatch, world, origin)
+    world.done.clear()
+    with pytest.raises(ConfigError, match="policy"):
+        configure({"name": "wrong"}, trigger=trigger)
+    assert [] == world.done
+    assert ("refused", origin in status()["error"]) == (
+        status()["outcome"],
+        True,
+    )
+
+
 def short_look(world: World) -> bool:
     """Run as the timer does; say whether a short look could do."""
     configure({}, trigger="refresh")

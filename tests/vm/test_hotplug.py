@@ -341,7 +341,7 @@ def test_what_another_eni_lost_comes_back_with_a_change(
 
 
 def test_a_broken_file_is_told_and_changes_nothing(host: LabInstance) -> None:
-    """With its name and line; the last good configuration stays."""
+    """With its name and line; by the last good one addresses are followed."""
     path = "/etc/multihome.d/50-puppet.yaml"
     state = read_state(host)
     host.vm.agent.put(b"policy:\n  - to: 10.0.0.1/8\n", path)
@@ -349,8 +349,25 @@ def test_a_broken_file_is_told_and_changes_nothing(host: LabInstance) -> None:
     assert 1 == done.status
     assert f"{path}, line 2" in done.err
     assert state == read_state(host)
+    follow_an_address(host)
+    assert state == read_state(host)
+    assert f"{path}, line 2" in last_error(host)
     host.vm.run(f"rm {path}")
     assert 0 == host.vm.run("multihome apply", timeout=200).status
+    assert "" == last_error(host)
+
+
+def follow_an_address(host: LabInstance) -> None:
+    """Have the timer's unit see one come and go, whatever it thinks of it."""
+    private = SEED.eni("private")
+    more = replace(private, ipv4s=(*private.ipv4s, "10.224.184.60"))
+    others = [it for it in SEED.enis if it != private]
+    host.vpc.update(replace(SEED, enis=(more, *others)))
+    refresh(host)
+    assert answers(host, "10.224.184.60")
+    host.vpc.update(SEED)
+    refresh(host)
+    assert not answers(host, "10.224.184.60", within=2)
 
 
 def test_the_eni_of_the_default_goes_and_comes_back(
