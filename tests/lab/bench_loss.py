@@ -19,13 +19,12 @@ from tests.lab.cleanup import Run
 from tests.lab.host import progress
 from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted, build_deb
-from tests.lab.pinging import TRAFFIC, Pings, pinging, streaming
+from tests.lab.pinging import Pings, pinging, serve_echo, streaming
 from tests.lab.user_data import SEED_INTENT
 
 RATE = 100.0
 CHANGED, OTHER = "private", "public"
 PORTS = {CHANGED: 7100, OTHER: 7101}
-SERVED_S = 3600
 BEFORE_S, AFTER_S = 1.0, 5.0
 COMMAND_TIMEOUT_S = 200.0
 DROP_IN = "/etc/multihome.d/90-bench.yaml"
@@ -99,9 +98,8 @@ def loss(run: Run, suite: str) -> str:
     with booted(run, image, SEED_INTENT, data, label="loss") as instance:
         vm = instance.vm
         vm.run("systemctl stop multihome-refresh.timer")
-        vm.agent.put(TRAFFIC.read_bytes(), "/run/traffic.py")
         for port in PORTS.values():
-            vm.run(f"python3 /run/traffic.py serve {port} {SERVED_S}")
+            serve_echo(vm, port)
         found = []
         for number, way in enumerate(todo, 1):
             with progress(f"{number} of {len(todo)}: {way.title}"):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.netns import Netns
+from tests.lab.vm import Vm
 
 HERE = Path(__file__).parent
 TRAFFIC, PROBE = HERE / "traffic.py", HERE / "probe.py"
 # It waits for late answers itself.
 STOP_TIMEOUT_S = 30.0
+SERVED_S = 3600
 
 
 @dataclass
@@ -45,13 +47,16 @@ def pinging(
     return _going_on(netns, ["ping", address, str(rate)])
 
 
+def serve_echo(vm: Vm, port: int) -> None:
+    """Have a guest send back what comes to a port, for an hour."""
+    vm.agent.put(TRAFFIC.read_bytes(), "/run/traffic.py")
+    vm.run(f"python3 /run/traffic.py serve {port} {SERVED_S}")
+
+
 def streaming(
     netns: Netns, address: str, port: int, *, rate: float
 ) -> AbstractContextManager[Pings]:
-    """Send lines over one TCP connection to an echo server in the guest.
-
-    It wants `traffic.py serve` there.
-    """
+    """Send lines over one TCP connection to an echo server (`serve_echo`)."""
     return _going_on(netns, ["stream", address, str(port), str(rate)])
 
 

@@ -2,7 +2,7 @@
 """ENIs and addresses that come and go on a running host.
 
 Nobody does anything on the host: udev and the timer's unit do. The other
-ENIs are pinged meanwhile and must lose nothing.
+ENIs have steady traffic meanwhile and must lose nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from tests.lab.cleanup import Run
 from tests.lab.image import with_package
 from tests.lab.imds_tree import MACS
 from tests.lab.instance import LabInstance, booted
-from tests.lab.pinging import is_answered, pinging
+from tests.lab.pinging import (
+    is_answered,
+    pinging,
+    serve_echo,
+    streaming,
+)
 from tests.lab.shape import THIRD, THIRD_SUBNET, WITH_THIRD, LabEni
 from tests.lab.user_data import SEED_INTENT
 from tests.vm.state import (
@@ -46,6 +51,9 @@ FOURTH = LabEni(
     ("10.224.187.40",),
 )
 FOURTHS_RULE = (31103, "10.224.187.40", 31003)
+# Pings, and lines over TCP, a second.
+RATE = 100.0
+ECHO_PORT = 7100
 RUN_LATER = ("hotplug", "refresh")
 NETWORKD_LOG = "journalctl -b -o cat -u systemd-networkd"
 UNITS = [f"multihome-{name}.service" for name in ("early", *RUN_LATER)]
@@ -65,6 +73,7 @@ def host(lab_run: Run, deb: Path) -> Iterator[LabInstance]:
     with booted(lab_run, image, INTENT, data, label="hot") as instance:
         assert "done" == instance.boot.cloud_init, instance.boot.why
         make_strict(instance)
+        serve_echo(instance.vm, ECHO_PORT)
         yield instance
 
 
@@ -82,11 +91,18 @@ def others_lose_nothing(
     change: Callable[[], None],
     names: Iterable[str] = tuple(INTENT.tables),
 ) -> None:
-    """Ping the seed's ENIs, or those named, while something changes."""
+    """Change something under steady traffic of the seed's ENIs, or some.
+
+    100 pings a second through each, and lines over an open TCP connection.
+    """
     with ExitStack() as stack:
         found = [
-            stack.enter_context(pinging(*host.vpc.outside(name)))
+            stack.enter_context(traffic)
             for name in names
+            for traffic in (
+                pinging(*host.vpc.outside(name), rate=RATE),
+                streaming(*host.vpc.outside(name), ECHO_PORT, rate=RATE),
+            )
         ]
         change()
     for item in found:
