@@ -26,6 +26,7 @@ from cc_multihome.apply.foreign import (
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import remember_groups
 from cc_multihome.apply.networkd import ReloadAgain, generate, take_up
+from cc_multihome.apply.networkd_files import keep_what_was_read
 from cc_multihome.apply.nftables import (
     TableChange,
     apply_table,
@@ -190,6 +191,7 @@ def apply_plan(
     """
     changes = find_changes(plan, rendered)
     if changes.is_empty():
+        keep_what_was_read()
         LOG.info("nothing to change: the host is what the plan says")
         return Applied(changed=False)
     validate(plan, changes)

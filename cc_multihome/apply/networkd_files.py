@@ -42,23 +42,30 @@ def keeping_networkd_files() -> Iterator[None]:
     """
     with keeping_unchanged(NETWORKD_FILES, NETPLANS, RUN_MULTIHOME):
         yield
-    try:
+    with _told():
         _put_back()
-    except OSError as err:
-        _tell(err)
 
 
 def networkd_has_read() -> None:
     """Keep the files, which networkd was just told to read."""
-    try:
+    with _told():
         found = {path.name: path for path in _files()}
         for kept in _as_read().iterdir():
             if kept.name not in found:
                 kept.unlink()
         for name, path in found.items():
             _link(path, _as_read() / name)
-    except OSError as err:
-        _tell(err)
+
+
+def keep_what_was_read() -> None:
+    """Keep what somebody else told networkd to read, as at its restart.
+
+    A `daemon-reload` may write it anew before our next change.
+    """
+    with _told():
+        for path in _files():
+            if was_read(path):
+                _link(path, _as_read() / path.name)
 
 
 def _put_back() -> None:
@@ -94,6 +101,10 @@ def _link(path: Path, target: Path) -> None:
     os.replace(temporary, target)
 
 
-def _tell(err: OSError) -> None:
-    # All that it costs is what it was to spare.
-    LOG.warning("networkd will configure each link again: %s", err)
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let no run fail: all that it costs is what it was to spare."""
+    try:
+        yield
+    except OSError as err:
+        LOG.warning("networkd will configure each link again: %s", err)

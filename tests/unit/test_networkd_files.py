@@ -11,6 +11,7 @@ import pytest
 
 from cc_multihome.apply import networkd_files
 from cc_multihome.apply.networkd_files import (
+    keep_what_was_read,
     keeping_networkd_files,
     networkd_has_read,
 )
@@ -81,6 +82,24 @@ def test_what_networkd_read_since_stays(folder: Path) -> None:
         # From now on these are kept.
         generate(folder)
     assert kept != before
+
+
+def test_what_others_had_networkd_read_is_kept_by_the_next_run(
+    folder: Path,
+) -> None:
+    """The timer's, minutes after an upgrade of systemd has restarted it."""
+    networkd_has_read()
+    generate(folder)
+    read(folder)
+    before = inodes(folder)
+    keep_what_was_read()
+    for _ in range(2):
+        generate(folder)
+        # Not this one: nobody has read it.
+        keep_what_was_read()
+    with keeping_networkd_files():
+        generate(folder)
+    assert before == inodes(folder)
 
 
 def test_files_that_networkd_is_about_to_read_at_boot_are_kept(
