@@ -6,10 +6,11 @@
     fault_driver.py run FAULT [STEP]
 
 `serve` has all imported and waits for lines `OUT VERB ...` in the fifo `in`
-beside this file; VERB is `run FAULT [STEP]` or `status`. It does each in a
-process of its own, beside each other, and writes what that printed to the
-fifo OUT, and `ended STATUS` as the last line. So a machine that is saved and
-restored is ready at once. The `multihome` key is in the file `key`, as JSON.
+beside this file; VERB is `run FAULT [STEP]`, `status` or `verify`. It does
+each in a process of its own, beside each other, and writes what that printed
+to the fifo OUT, and `ended STATUS` as the last line. So a machine that is
+saved and restored is ready at once. The `multihome` key is in the file `key`,
+as JSON.
 
 STEP, as `rename:2`, is the second step of the kind `rename` to undo. Waits
 for what does not come are shortened where a fault needs it (`IMPATIENT`); all
@@ -249,6 +250,8 @@ def do(verb: str, *words: str) -> int:
     """Do one thing in this process."""
     if verb == "status":
         return command(["status", "--json"])
+    if verb == "verify":
+        return command(["verify"])
     return configure(*words)
 
 

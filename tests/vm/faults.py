@@ -23,7 +23,7 @@ from tests.lab.host import Result
 from tests.lab.instance import LabInstance
 from tests.lab.pinging import is_answered
 from tests.lab.user_data import SEED_INTENT
-from tests.vm.state import read_state, wait_for, wait_for_state
+from tests.vm.state import read_state, wait_for, wait_for_equal
 
 DRIVER = Path(__file__).with_name("fault_driver.py")
 # In the guest; not below /run, which one of the faults fills.
@@ -48,6 +48,8 @@ OTHER_NAMES: dict[str, Any] = {
 DRIVEN_WITHIN_S = 400.0
 REACHED_WITHIN_S = 30.0
 DEADLINE = "multihome-deadline.service"
+# Outcomes after which `multihome verify` has a plan to prove.
+IN_FORCE = ("applied", "unchanged")
 NOW = "date -u +%Y-%m-%dT%H:%M:%SZ"
 HEAD = ("fault", "outcome", "health", "private", "public", "s", "error")
 ERROR_WIDTH = 60
@@ -125,9 +127,13 @@ class Host:
 
     def save(self, name: str) -> None:
         """Keep the host as it is now, to begin from and to compare with."""
-        self.states[name] = read_state(self.instance)
+        self.states[name] = self.look()
         self.vm.save(name)
         self.is_at = name
+
+    def look(self) -> dict[str, Any]:
+        """Return the guest's network, and what the files of a run say."""
+        return read_state(self.instance, files=True)
 
     @contextmanager
     def case(
@@ -145,7 +151,8 @@ class Host:
         Args:
             error: what the status' error says; empty for no error.
             start: the saved state to begin from; None for the one now.
-            ends: the saved state to end in; None where another is right.
+            ends: the saved state to end in, files included; None where
+                another is right: a plan in force then has to be proved.
             harmless: the next case can begin from here, if all is well.
         """
         if start not in (None, self.is_at):
@@ -158,8 +165,12 @@ class Host:
         try:
             yield
             if ends is not None:
-                wait_for_state(self.instance, self.states[ends])
+                wait_for_equal(self.states[ends], self.look)
             told = self.see(row)
+            if ends is None and row.outcome in IN_FORCE:
+                # Nothing to compare with: it has to be what is planned.
+                proof = self._ask("verify")
+                assert 0 == proof.status, proof.out
         finally:
             row.seconds = time.monotonic() - started
         assert {"private": True, "public": True} == row.reached

@@ -31,6 +31,22 @@ OWN_FILES = (
 )
 
 
+# What of them, and of the rest that a run writes, can be compared between
+# boots: whether a directory, a file or a link, its mode, where it leads to,
+# and what it says.
+WRITTEN = (
+    f"{OWN_FILES} /run/systemd/system /run/multihome/journal"
+    " /run/multihome/nftables /run/multihome/sysctl.json"
+    " /var/lib/multihome/resolver.json"
+)
+FILES = "== files"
+SHOW_FILES = (
+    f"echo {FILES}; find {WRITTEN} -printf '%p %y %m %l\\n' 2>/dev/null"
+    " | sort;"
+    f" find {WRITTEN} -type f -exec sha256sum {{}} + 2>/dev/null | sort -k 2;"
+    " nft list tables"
+)
+
 # All at once: each command in the guest costs a good part of a second.
 SHOWN = ("link", "-4 addr", "-4 rule", "-4 route show table all")
 SHOW = "; ".join(
@@ -42,12 +58,22 @@ SHOW = "; ".join(
 )
 
 
-def read_state(instance: LabInstance) -> dict[str, Any]:
-    """Return names, addresses, rules, routes and resolver of the guest."""
-    lines = instance.vm.run(SHOW).out.splitlines(keepends=True)
+def read_state(
+    instance: LabInstance, *, files: bool = False
+) -> dict[str, Any]:
+    """Return names, addresses, rules, routes and resolver of the guest.
+
+    Args:
+        files: also the names and the contents of what a run writes, and
+            the names of nftables' tables.
+    """
+    show = f"{SHOW}; {SHOW_FILES}" if files else SHOW
+    shown, _, written = instance.vm.run(show).out.partition(f"{FILES}\n")
+    lines = shown.splitlines(keepends=True)
     links, addresses, rules, routes = map(json.loads, lines[: len(SHOWN)])
     resolved, *resolv_conf = lines[len(SHOWN) :]
     return {
+        "files": written.splitlines(),
         "links": {item["ifname"]: item["address"] for item in links},
         "groups": {item["ifname"]: item["group"] for item in links},
         "mtu": {item["ifname"]: item["mtu"] for item in links},
@@ -89,7 +115,7 @@ def wait_for_state(instance: LabInstance, state: dict[str, Any]) -> None:
 
     networkd has its own pace after a reload or a restart.
     """
-    _wait_for_equal(state, lambda: read_state(instance))
+    wait_for_equal(state, lambda: read_state(instance))
 
 
 def wait_until_gone(instance: LabInstance, table: int) -> None:
@@ -107,10 +133,10 @@ def wait_for_rules(
     instance: LabInstance, rules: list[tuple[int, str, int]]
 ) -> None:
     """Wait until the guest has these rules, in order, and no others."""
-    _wait_for_equal(rules, instance.priorities)
+    wait_for_equal(rules, instance.priorities)
 
 
-def _wait_for_equal(wanted: object, read: Callable[[], object]) -> None:
+def wait_for_equal(wanted: object, read: Callable[[], object]) -> None:
     """Fail with the difference when it does not come."""
     seen = [read()]
 

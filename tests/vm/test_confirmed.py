@@ -35,7 +35,7 @@ from tests.vm.faults import (
     Host,
 )
 from tests.vm.pins import APPLY, configure
-from tests.vm.state import file_stamps, read_state, wait_for_state
+from tests.vm.state import file_stamps, read_state, wait_for_equal
 
 SEED = SEED_INTENT.shape
 STATE = "/var/lib/multihome"
@@ -59,6 +59,9 @@ def host(lab_run: Run, deb: Path) -> Iterator[Host]:
         made.save(GOOD)
         made.vm.run("multihome restore; sleep 2", timeout=200)
         made.save(STOCK)
+        # Else what is left of a rollback would be taken for stock.
+        files = made.states[STOCK]["files"]
+        assert [] == [line for line in files if "multihome" in line]
         yield made
 
 
@@ -108,7 +111,7 @@ def test_a_run_that_does_not_end_is_ended(
     last = host.status()["last"]
     assert ("refresh", "refused") == (last["trigger"], last["outcome"])
     assert "not tried again" in last["error"]
-    assert host.states[GOOD] == read_state(host.instance)
+    assert host.states[GOOD] == host.look()
 
 
 def test_a_run_that_hangs_does_not_take_cloud_init_along(host: Host) -> None:
@@ -371,7 +374,7 @@ def test_metadata_that_fails_changes_nothing(host: Host, name: str) -> None:
         done = host.drive("no-metadata", {})
         host.vpc.set_faults()
         assert 1 == done.status, done.out
-        assert host.states[GOOD] == read_state(host.instance)
+        assert host.states[GOOD] == host.look()
 
 
 def test_a_reset_in_the_middle(host: Host) -> None:
@@ -466,7 +469,7 @@ def test_a_boot_without_cloud_init_has_what_was_kept(host: Host) -> None:
     host.vm.restore(GOOD)
     configure(host.instance, "containers: true\n")
     host.vm.run(f"{STRICT}{APPLY}", timeout=200)
-    host.states[CONTAINERS] = read_state(host.instance)
+    host.states[CONTAINERS] = host.look()
     with host.case(
         "a boot without cloud-init", "kept", start=None, ends=CONTAINERS
     ):
@@ -479,7 +482,7 @@ def test_a_boot_without_cloud_init_has_what_was_kept(host: Host) -> None:
     rp_filter = "sysctl -n net.ipv4.conf.private.rp_filter"
     assert "2" == host.vm.run(rp_filter).out.strip()
     host.vm.run("systemctl start multihome-refresh.service", timeout=200)
-    wait_for_state(host.instance, host.states[CONTAINERS])
+    wait_for_equal(host.states[CONTAINERS], host.look)
     assert "unchanged" == host.status()["last"]["outcome"]
 
 
