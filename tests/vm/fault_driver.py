@@ -3,18 +3,20 @@
 """Run the module in a guest while something goes wrong. Pushed to the guest.
 
     fault_driver.py serve
-    fault_driver.py run FAULT [STEP]
+    fault_driver.py run FAULT [WHERE]
 
 `serve` has all imported and waits for lines `OUT VERB ...` in the fifo `in`
-beside this file; VERB is `run FAULT [STEP]`, `status` or `verify`. It does
+beside this file; VERB is `run FAULT [WHERE]`, `status` or `verify`. It does
 each in a process of its own, beside each other, and writes what that printed
 to the fifo OUT, and `ended STATUS` as the last line. So a machine that is
 saved and restored is ready at once. The `multihome` key is in the file `key`,
 as JSON.
 
-STEP, as `rename:2`, is the second step of the kind `rename` to undo. Waits
-for what does not come are shortened where a fault needs it (`IMPATIENT`); all
-else is the module as it is. Printed is the outcome, or the error.
+WHERE is for `kill-before` the first step of that kind in the journal, as
+`group`; for `kill-after` what was really done, a file's path or words of a
+command. Waits for what does not come are shortened where a fault needs it
+(`IMPATIENT`); all else is the module as it is. Printed is the outcome, or the
+error.
 """
 
 from __future__ import annotations
@@ -34,7 +36,16 @@ from pathlib import Path
 from typing import Any
 
 from cc_multihome import decide, history, pipeline, triggers
-from cc_multihome.apply import checkpoint, deadman, host, networkd, verify
+from cc_multihome.apply import (
+    checkpoint,
+    deadman,
+    host,
+    networkd,
+    nftables,
+    rename,
+    resolver,
+    verify,
+)
 from cc_multihome.cli.main import main as command
 from cc_multihome.discover.imds import read_instance
 from cc_multihome.errors import MultihomeError
@@ -67,17 +78,63 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_after_step(step: str) -> None:
-    """Die right after a step was written down, before it is taken."""
-    kind, number = step.split(":")
-    real, count = checkpoint.Checkpoint.add, iter(range(1, 1000))
+def kill_before(kind: str) -> None:
+    """Die when the first step of a kind is written down, and not taken."""
+    real = checkpoint.Checkpoint.add
 
     def add(self: Any, undo: Any) -> None:
         real(self, undo)
-        if undo.kind == kind and next(count) == int(number):
+        if undo.kind == kind:
             die()
 
     replace(checkpoint.Checkpoint, "add", add)
+
+
+def kill_after(action: str) -> None:
+    """Die right after a file was written, or a command was run."""
+
+    def is_path(file: Any) -> bool:
+        return str(file.path) == action
+
+    def has_words(argv: list[str]) -> bool:
+        return action in " ".join(argv)
+
+    for module in (host, resolver):
+        die_after(module, "write", is_path)
+    for module in (nftables, rename, resolver):
+        die_after(module, "run", has_words)
+
+
+def die_after(
+    owner: Any, name: str, is_it: Callable[[Any], bool] | None = None
+) -> None:
+    """Die when a function has done its work, where its argument is that."""
+    real = getattr(owner, name)
+
+    def act(what: Any, *args: Any, **named: Any) -> Any:
+        done = real(what, *args, **named)
+        if is_it is None or is_it(what):
+            die()
+        return done
+
+    replace(owner, name, act)
+
+
+def kill_in_verify(_: str) -> None:
+    """Die when the kernel holds the plan, and no probe is sent yet."""
+    die_after(verify, "wait_until_converged")
+
+
+def kill_when_proved(_: str) -> None:
+    """Die between the proof and the end of the journal; tell of the proof."""
+    real = vars(host)["require"]
+
+    def require(*args: Any) -> None:
+        real(*args)
+        print("proved", flush=True)
+
+    replace(host, "require", require)
+    die_after(host, "take_up_files")
 
 
 def kill_in_rollback(_: str) -> None:
@@ -162,9 +219,10 @@ def list_commands(_: str) -> None:
 
 FAULTS: dict[str, Callable[[str], None]] = {
     "commands": list_commands,
-    "kill": kill_after_step,
-    "kill-in-verify": around_take_up(after=die),
-    "kill-in-verify-late": around_take_up(after=die),
+    "kill-before": kill_before,
+    "kill-after": kill_after,
+    "kill-in-verify": kill_in_verify,
+    "kill-when-proved": kill_when_proved,
     "kill-in-rollback": kill_in_rollback,
     "hang": around_take_up(after=hang),
     "hang-at-boot": around_take_up(after=hang),
@@ -215,7 +273,6 @@ def read_in_short() -> None:
 
 
 IMPATIENT: dict[str, Callable[[], None]] = {
-    "kill-in-verify": fire_soon,
     "hang": fire_soon,
     "hang-at-boot": fire_soon,
     "networkd-hangs": command_in_short,
@@ -225,13 +282,13 @@ IMPATIENT: dict[str, Callable[[], None]] = {
 }
 
 
-def configure(fault: str, step: str = "") -> int:
+def configure(fault: str, *where: str) -> int:
     """Configure with the fault; say what came of it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     signal.signal(signal.SIGTERM, triggers._end)
     IMPATIENT.get(fault, nothing)()
     if fault in FAULTS:
-        FAULTS[fault](step)
+        FAULTS[fault](" ".join(where))
     # As in cloud-init's process, which is not the run's own.
     alone = deadman.ended_alone() if fault == "hang-at-boot" else ExitStack()
     try:

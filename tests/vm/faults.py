@@ -203,14 +203,18 @@ class Host:
         status: dict[str, Any] = json.loads(self._ask("status").out)
         return status
 
-    def drive(self, fault: str, key: Any = MORE, *, step: str = "") -> Result:
-        """Run the module in the guest with that fault, to its end."""
-        self.put_key(key)
-        return self.drive_on(fault, step=step)
+    def drive(self, fault: str, key: Any = MORE) -> Result:
+        """Run the module in the guest with that fault, to its end.
 
-    def drive_on(self, fault: str, *, step: str = "") -> Result:
+        Args:
+            fault: its name, and where (fault_driver.py).
+        """
+        self.put_key(key)
+        return self.drive_on(fault)
+
+    def drive_on(self, fault: str) -> Result:
         """Do it with the key that is there."""
-        return self._ask(f"run {fault} {step}")
+        return self._ask(f"run {fault}")
 
     def put_key(self, key: Any = MORE) -> None:
         """Put the key where the driver reads it."""

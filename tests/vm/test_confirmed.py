@@ -9,8 +9,9 @@ the run a table is printed of what became of each.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1
 from threading import Event, Thread
@@ -35,10 +36,18 @@ from tests.vm.faults import (
     Host,
 )
 from tests.vm.pins import APPLY, configure
-from tests.vm.state import file_stamps, read_state, wait_for_equal
+from tests.vm.state import (
+    RT_TABLES,
+    file_stamps,
+    read_state,
+    wait_for_equal,
+)
 
 SEED = SEED_INTENT.shape
 STATE = "/var/lib/multihome"
+JOURNAL = "/run/multihome/journal"
+RESOLV_CONF = "/etc/resolv.conf"
+VPC_DNS = "169.254.169.253"
 CONTAINERS = "containers"
 # rp_filter of the first ENI, as each boot has it.
 STRICT = """
@@ -65,44 +74,108 @@ def host(lab_run: Run, deb: Path) -> Iterator[Host]:
         yield made
 
 
-# Every kind of step in going from cloud-init's networking to the seed's, as
-# the journal has them: groups, reload, files, names, resolver.
-STEPS = {
-    "group:1": "the first step",
-    "file:1": "first file",
-    "file:5": "last file",
-    "rename:1": "first name",
-    "rename:2": "second name",
-    "units:1": "resolver",
-    "file:6": "resolv.conf",
+@dataclass(frozen=True)
+class Kill:
+    """Where a run dies that goes from cloud-init's networking to the key's.
+
+    Attributes:
+        fault: the driver's.
+        seen: a shell command that is true in the guest then: what had been
+            done before, and what had not.
+        key: the seed's, or one with more.
+    """
+
+    fault: str
+    seen: str
+    key: Mapping[str, Any] = field(default_factory=lambda: KEY)
+
+
+OVERLAY = "/run/netplan/55-multihome.yaml"
+FORMER_STATE = f"{STATE}/resolver.json"
+NET = "/sys/class/net"
+IS_ON, IS_ENABLED = (
+    f"systemctl {verb} -q systemd-resolved"
+    for verb in ("is-active", "is-enabled")
+)
+KILLS = {
+    "before its first step": Kill(
+        "kill-before group", f"test -s {JOURNAL} -a ! -e {OVERLAY}"
+    ),
+    "after its first file": Kill(
+        f"kill-after {OVERLAY}", f"test -e {OVERLAY} -a ! -e {RT_TABLES}"
+    ),
+    "after its last file": Kill(
+        f"kill-after {RT_TABLES}", f"test -e {RT_TABLES} -a -e {NET}/ens5"
+    ),
+    "after the first name": Kill(
+        "kill-after name private", f"test -e {NET}/private -a -e {NET}/ens6"
+    ),
+    "after the second name": Kill(
+        "kill-after name public",
+        f"test -e {NET}/public -a ! -e {FORMER_STATE}",
+    ),
+    "after nftables' table": Kill(
+        "kill-after nft -f",
+        "nft list table inet multihome && test ! -e /run/multihome/nftables",
+        {**KEY, "containers": True},
+    ),
+    "after the resolver's former state": Kill(
+        f"kill-after {FORMER_STATE}",
+        f"test -e {FORMER_STATE} -a -L {RESOLV_CONF} && {IS_ON}",
+    ),
+    "after resolv.conf": Kill(
+        f"kill-after {RESOLV_CONF}",
+        f"test ! -L {RESOLV_CONF} && grep -q {VPC_DNS} {RESOLV_CONF}"
+        f" && {IS_ON} && {IS_ENABLED}",
+    ),
+    "after resolved is off": Kill(
+        "kill-after disable --now", f"! {IS_ON} && ! {IS_ENABLED}"
+    ),
 }
 
 
-@pytest.mark.parametrize("step", STEPS, ids=STEPS.values())
-def test_killed_at_any_step(host: Host, step: str) -> None:
+def kill(host: Host, where: str) -> None:
+    """Have a run die there, and see that it had come so far."""
+    it = KILLS[where]
+    died = host.drive(it.fault, it.key)
+    assert -SIGKILL == died.status, died.out
+    assert 0 == host.vm.run(it.seen, check=False).status, it.seen
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_killed_at_any_step(host: Host, where: str) -> None:
     """The timer outside brings back cloud-init's networking."""
-    what = f"kill -9 at: {STEPS[step]}"
+    what = f"kill -9 {where}"
     with host.case(
         what, "rolled_back", error="killed", start=STOCK, ends=STOCK
     ):
-        assert -SIGKILL == host.drive("kill", KEY, step=step).status
+        kill(host, where)
         host.fire_timer()
 
 
 @pytest.mark.parametrize(
-    ("fault", "title", "ended_by"),
+    ("fault", "title", "ended_by", "said"),
     [
-        ("kill-in-verify", "kill -9 while it verifies", SIGKILL),
-        ("hang", "hangs for ever, with the lock", SIGUSR1),
+        (
+            "kill-in-verify",
+            "kill -9 in verify, kernel proved",
+            SIGKILL,
+            "verified in",
+        ),
+        ("kill-when-proved", "kill -9 after the proof", SIGKILL, "proved"),
+        ("hang", "hangs for ever, with the lock", SIGUSR1, ""),
     ],
+    ids=["killed in verify", "killed after the proof", "hangs"],
 )
 def test_a_run_that_does_not_end_is_ended(
-    host: Host, fault: str, title: str, ended_by: int
+    host: Host, fault: str, title: str, ended_by: int, said: str
 ) -> None:
     """By the timer; and its plan is not tried again in a loop."""
     with host.case(title, "rolled_back", error="killed"):
-        assert -ended_by == host.drive(fault).status
-        host.wait_until_undone()
+        done = host.drive(fault)
+        assert -ended_by == done.status, done.out
+        assert said in done.out
+        host.fire_timer()
         assert "killed" in host.status()["failed"]["error"]
     kept = f"{STATE}/key.json"
     host.vm.agent.put(json.dumps(MORE).encode(), kept)
@@ -184,7 +257,7 @@ def test_a_damaged_journal_is_undone_as_far_as_it_goes(host: Host) -> None:
     with host.case(
         "journal damaged, run killed", "rollback_failed", error="line 1"
     ):
-        assert -SIGKILL == host.drive("kill-in-verify-late").status
+        assert -SIGKILL == host.drive("kill-when-proved").status
         host.vm.run(
             "cd /run/multihome; (echo '{'; cat journal) > j; mv j journal"
         )
@@ -262,7 +335,7 @@ def test_a_host_without_resolved(host: Host) -> None:
         host.vm.run(f"mv {RESOLVED} /root/; systemctl daemon-reload")
         done = host.drive("none", KEY)
         assert 0 == done.status, done.out
-        assert "169.254.169.253" in host.vm.run("cat /etc/resolv.conf").out
+        assert VPC_DNS in host.vm.run(f"cat {RESOLV_CONF}").out
 
 
 def test_two_runs_at_once(host: Host) -> None:
@@ -385,10 +458,11 @@ def test_a_reset_in_the_middle(host: Host) -> None:
         assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
 
 
-def test_a_reset_between_the_resolver_and_its_file(host: Host) -> None:
-    """The one step that is not gone with /run: resolved is off by then."""
-    with host.case("reset in the resolver", "applied", start=STOCK):
-        assert -SIGKILL == host.drive("kill", KEY, step="file:6").status
+def test_a_reset_between_resolv_conf_and_resolved(host: Host) -> None:
+    """What is not gone with /run: the file is there, resolved not yet off."""
+    with host.case("reset after resolv.conf", "applied", start=STOCK):
+        kill(host, "after resolv.conf")
+        host.vm.run("sync")
         boot = host.reboot(host.vm.reset)
         assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
 
