@@ -9,6 +9,7 @@ shown, once.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 import time
@@ -90,7 +91,13 @@ def shown(*, quiet: bool, stream: TextIO | None = None) -> Iterator[None]:
         target=_watch, args=(progress, ended), daemon=True
     )
     with _added(progress):
+        # It inherits that: else the system hands a signal that the main
+        # thread holds back (apply/deadman.py) to this one.
+        former = signal.pthread_sigmask(
+            signal.SIG_BLOCK, signal.valid_signals()
+        )
         watcher.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
         try:
             yield
         finally:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from cc_multihome.apply.deadman import held_back
 from cc_multihome.cli import core, progress
 from cc_multihome.cli.main import main
 from cc_multihome.cli.progress import Progress, shown
@@ -216,3 +219,18 @@ def test_the_log_is_as_before_afterwards() -> None:
     with shown(quiet=False, stream=io.StringIO()):
         assert len(logger.handlers) == len(before[1]) + 1
     assert (logger.level, list(logger.handlers)) == before
+
+
+def test_who_shows_it_takes_no_signal_that_is_held_back() -> None:
+    """Ctrl-C in an undoing waits for its end, also where a person watches."""
+    undone = False
+    with (
+        pytest.raises(KeyboardInterrupt),
+        shown(quiet=False, stream=io.StringIO()),
+        held_back(),
+    ):
+        os.kill(os.getpid(), signal.SIGINT)
+        # In which Python would have raised it, were it handed to a thread.
+        time.sleep(0.2)
+        undone = True
+    assert undone
