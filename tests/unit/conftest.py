@@ -133,8 +133,11 @@ def fixture_stub() -> Iterator[Stub]:
 
 
 @pytest.fixture(autouse=True)
-def _interrupts_again() -> Iterator[None]:
-    """Let the next test, and whoever runs them, be interrupted again."""
-    former = signal.getsignal(signal.SIGINT)
+def _interrupts_as_at_a_terminal() -> Iterator[None]:
+    """Let Ctrl-C be KeyboardInterrupt, and what it was before afterwards.
+
+    A run in the background of a shell has it ignored from the start.
+    """
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)

@@ -289,12 +289,14 @@ def configure(fault: str, *where: str) -> int:
     IMPATIENT.get(fault, nothing)()
     if fault in FAULTS:
         FAULTS[fault](" ".join(where))
+    # Whose run's commands are listed.
+    trigger = where[0] if fault == "commands" else "person"
     # As in cloud-init's process, which is not the run's own.
     alone = deadman.ended_alone() if fault == "hang-at-boot" else ExitStack()
     try:
         with alone:
             result = pipeline.configure(
-                json.loads(KEY.read_text()), trigger="person"
+                json.loads(KEY.read_text()), trigger=trigger
             )
     except (MultihomeError, OSError) as err:
         print(f"{type(err).__name__}: {err}")

@@ -221,13 +221,14 @@ def test_a_whole_run_from_cloud_inits_networking(host: Host) -> None:
         assert 0 == host.drive("none", KEY).status
 
 
+@pytest.mark.parametrize("trigger", ["person", "refresh"])
 def test_an_unchanged_input_starts_nothing_that_changes_anything(
-    host: Host,
+    host: Host, trigger: str
 ) -> None:
     """No command, and no file but the status."""
-    with host.case("none, nothing changed", "unchanged"):
+    with host.case(f"none, nothing changed, {trigger}", "unchanged"):
         stamps = file_stamps(host.instance)
-        done = host.drive("commands", KEY)
+        done = host.drive(f"commands {trigger}", KEY)
         assert stamps == file_stamps(host.instance)
         lines = [line for line in done.out.splitlines() if line[:1] == "["]
         commands = [json.loads(line) for line in lines]
