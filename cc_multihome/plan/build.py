@@ -68,7 +68,8 @@ def build_plan(
         LinkError: an ENI lacks something that its routing needs.
     """
     resolver = plan_resolver(config, instance)
-    if len(instance.enis) == 1 and config.asks_nothing:
+    # An EFA-only interface beside it has no part in IP.
+    if sum(map(has_address, instance.enis)) == 1 and config.asks_nothing:
         # One ENI routes right as it is: only the resolver is ours.
         return Plan((), resolver, policy_table=None, ifgroup=None)
     suppress = systemd_version >= SUPPRESS_IFGROUP_SYSTEMD

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cc_multihome.config.model import Config, InterfaceConfig, Selector
 from cc_multihome.errors import Problem
 from cc_multihome.model import Eni, Instance, Link, Network
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,24 +29,58 @@ def choose(
     """Give each ENI its entry, or none; in order of attachment."""
     problems: list[Problem] = []
     entries: dict[str, InterfaceConfig] = {}
-    for entry in config.interfaces:
+    named = [entry for entry in config.interfaces if entry.manage]
+    alone = [entry for entry in config.interfaces if not entry.manage]
+    for entry in named:
         eni = _select(entry, instance.enis, problems)
         if eni is None:
             continue
         if eni.mac in entries:
-            first = entries[eni.mac].path
-            expected = f"an ENI of its own: {first} is {eni.describe()} too"
-            problems.append(_selector_problem(entry, expected))
+            problems.append(_taken(entry, eni, entries))
             continue
         entries[eni.mac] = entry
-        if entry.manage and not has_address(eni):
+        if not has_address(eni):
             expected = f"an ENI with an address: {eni.describe()} has none"
             problems.append(_selector_problem(entry, expected))
+    for entry in alone:
+        problems += _leave_alone(entry, instance.enis, entries)
     enis = sorted(instance.enis, key=Eni.sort_key)
     chosen = [
         Choice(eni, entries.get(eni.mac), _link_of(eni, links)) for eni in enis
     ]
     return chosen, problems
+
+
+def _leave_alone(
+    entry: InterfaceConfig,
+    enis: tuple[Eni, ...],
+    entries: dict[str, InterfaceConfig],
+) -> list[Problem]:
+    """Give the entry all ENIs that it matches and no other one names.
+
+    Its owner, such as a network plugin, attaches and detaches them as it
+    needs: there may be several in a subnet, or none yet.
+    """
+    matching = [eni for eni in enis if matches(entry.selector, eni)]
+    free = [eni for eni in matching if eni.mac not in entries]
+    if matching and not free:
+        return [_taken(entry, matching[0], entries)]
+    if not matching:
+        LOG.warning(
+            "%s: no ENI matches %s now; one that comes is left alone",
+            entry.path,
+            entry.selector.describe(),
+        )
+    entries.update((eni.mac, entry) for eni in free)
+    return []
+
+
+def _taken(
+    entry: InterfaceConfig, eni: Eni, entries: dict[str, InterfaceConfig]
+) -> Problem:
+    first = entries[eni.mac].path
+    expected = f"an ENI of its own: {first} is {eni.describe()} too"
+    return _selector_problem(entry, expected)
 
 
 def _select(

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cc_multihome.discover.netplan_rules import SourceRule
+from cc_multihome.errors import ConfigError, Problem
 from cc_multihome.model import Eni, Plan, RoutingPolicyRule
 from cc_multihome.numbers import (
     MAIN_TABLE,
@@ -41,10 +42,15 @@ def with_left_alone(
     Args:
         enis: all of the instance, also those that are left alone.
         owners: the rules that others have for each ENI, by MAC.
+
+    Raises:
+        ConfigError: a configured table is that of an ENI left alone; two
+            default routes would be in it.
     """
     if not plan.interfaces:
         return plan
     managed = {item.mac for item in plan.interfaces}
+    _require_other_tables(plan, enis, owners)
     rules = tuple(
         rule
         for eni in enis
@@ -54,6 +60,34 @@ def with_left_alone(
     first, *others = plan.interfaces
     first = replace(first, rules=(*first.rules, *rules))
     return replace(plan, interfaces=(first, *others))
+
+
+def _require_other_tables(
+    plan: Plan,
+    enis: Sequence[Eni],
+    owners: Mapping[str, tuple[SourceRule, ...]],
+) -> None:
+    managed = {item.mac for item in plan.interfaces}
+    theirs = {
+        owner.table: eni
+        for eni in enis
+        if eni.mac not in managed
+        for owner in owners.get(eni.mac, ())
+        # cloud-init may send it by main, which is everybody's.
+        if owner.table != MAIN_TABLE
+    }
+    problems = tuple(
+        Problem(
+            f"multihome.interfaces.{item.table_name}.table",
+            str(item.table),
+            f"another table: {theirs[item.table].describe()} has this one, by"
+            " netplan's files, and is left alone",
+        )
+        for item in plan.interfaces
+        if item.table in theirs
+    )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _rules(

@@ -58,6 +58,8 @@ def _route(route: Route) -> str:
     lines = ["[Route]", f"Destination={route.to}"]
     if route.via is not None:
         lines.append(f"Gateway={route.via}")
+    if route.prefsrc is not None:
+        lines.append(f"PreferredSource={route.prefsrc}")
     lines.append(f"Table={route.table}")
     if route.metric is not None:
         lines.append(f"Metric={route.metric}")

@@ -264,6 +264,36 @@ def test_a_selector_that_matches_two_lists_these() -> None:
     )
 
 
+def test_all_enis_are_left_alone_but_those_with_a_name() -> None:
+    """A network plugin attaches them into the primary ENI's own subnet."""
+    subnet = {"subnet_id": PRIMARY.subnet_id}
+    pods = [replace(eni(it), **subnet) for it in (2, 3)]  # type: ignore[arg-type]
+    found = bound(
+        f"interfaces: {{pods: {{subnet_id: {PRIMARY.subnet_id},"
+        " manage: false}, own: {device_number: 0}}",
+        *(PRIMARY, SECOND, *pods),
+    )
+    assert ["own", "ens6"] == [it.name for it in found.interfaces]
+
+
+def test_an_eni_to_be_left_alone_may_come_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A name that was mistyped looks the same: it is told."""
+    found = bound("interfaces: {pods: {device_number: 7, manage: false}}")
+    assert 3 == len(found.interfaces)
+    assert "multihome.interfaces.pods: no ENI matches" in caplog.text
+
+
+def test_an_eni_has_one_entry_also_where_it_is_left_alone() -> None:
+    """Which of the two is meant nobody can say."""
+    text = (
+        "interfaces: {a: {device_number: 1},"
+        " b: {eni_id: eni-01, manage: false}}"
+    )
+    assert problem(text).path == "multihome.interfaces.b"
+
+
 def test_two_names_of_one_eni() -> None:
     """The second is told about the first, and nothing follows from it."""
     text = (

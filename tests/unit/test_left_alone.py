@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cc_multihome.discover.netplan_rules import SourceRule, rules_of_netplan
+from cc_multihome.errors import ConfigError
 from cc_multihome.explain.lookup import explain
 from cc_multihome.model import Eni, Plan
 from cc_multihome.plan.left_alone import with_left_alone
@@ -75,6 +76,18 @@ def test_without_pins_the_owners_rules_serve_as_they_are(
 ) -> None:
     """The policy comes behind them."""
     assert added(plan(more)) == []
+
+
+def test_a_table_of_an_eni_that_is_left_alone_is_not_taken() -> None:
+    """cloud-init's own for device 1; two default routes would be in it."""
+    ours = {"ours": {"device_number": 0, "table": 101}}
+    with pytest.raises(ConfigError) as caught:
+        plan({"interfaces": {**ALONE["interfaces"], **ours}})
+    (found,) = caught.value.problems
+    assert "multihome.interfaces.ours.table" == found.path
+    assert THEIRS.describe() in found.expected
+    ours["ours"]["table"] = 102
+    assert plan({"interfaces": {**ALONE["interfaces"], **ours}}).interfaces
 
 
 def test_explain_knows_the_policy_in_its_other_place() -> None:

@@ -262,6 +262,12 @@ def test_the_policy_uses_the_first_address_as_its_source() -> None:
     )
 
 
+def test_an_efa_only_interface_does_not_make_one_eni_two() -> None:
+    """As on a host for computing: IP runs over one."""
+    found = plan_for({}, instance(eni(0), eni(1, local_ipv4s=())))
+    assert () == found.interfaces
+
+
 @pytest.mark.parametrize("key", [{}, True], ids=["braces", "true"])
 def test_a_single_eni_gets_the_resolver_alone_when_nothing_is_asked(
     key: object,

@@ -10,7 +10,7 @@ from cc_multihome.files import HEADER
 from cc_multihome.model import LEARNED, Plan, Route
 from cc_multihome.numbers import ENI_IFGROUP
 from cc_multihome.render.networkd import drop_in, drop_in_path
-from tests.unit.builders import network, plan_for, planned, rule
+from tests.unit.builders import address, network, plan_for, planned, rule
 
 
 def sections(text: str) -> dict[str, dict[str, str]]:
@@ -118,9 +118,20 @@ def test_ipv6_routes_stand_in_the_drop_in() -> None:
         Route(network("10.0.0.0/24"), None, 10),
         Route(network("::/0"), LEARNED, 254),
         Route(network("2001:db8::/64"), None, 254, metric=1025),
+        Route(
+            network("2001:db8:9::/48"),
+            address("fe80::9"),
+            10,
+            address("2001:db8::5"),
+        ),
     )
     text = drop_in(planned("ens5", routes=routes), None)
     assert text.partition("\n\n")[2].split("\n\n") == [
         "[Route]\nDestination=::/0\nGateway=_ipv6ra\nTable=254",
-        "[Route]\nDestination=2001:db8::/64\nTable=254\nMetric=1025\n",
+        "[Route]\nDestination=2001:db8::/64\nTable=254\nMetric=1025",
+        # honor_main_routes: an administrator chose the source, too.
+        (
+            "[Route]\nDestination=2001:db8:9::/48\nGateway=fe80::9\n"
+            "PreferredSource=2001:db8::5\nTable=10\n"
+        ),
     ]

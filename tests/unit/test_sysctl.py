@@ -52,7 +52,8 @@ def test_the_plan_says_who_shares_a_subnet(
 ) -> None:
     """Only ENIs over which IP runs count."""
     first = eni(0, "10.0.0.10", subnet=SUBNET)
-    found = plan_for({}, instance(first, second))  # type: ignore[arg-type]
+    key = {"interfaces": {"one": {"device_number": 0}}}
+    found = plan_for(key, instance(first, second))  # type: ignore[arg-type]
     assert {item.shares_subnet for item in found.interfaces} == {expected}
 
 

@@ -38,6 +38,15 @@ FOURTH = LabEni(
     "fourth",
     ("10.224.185.20",),
 )
+# As a network plugin attaches it, in the subnet that is left alone.
+FIFTH = LabEni(
+    "fifth",
+    "eni-0000000000000000e",
+    "0a:11:22:33:44:77",
+    4,
+    THIRD_SUBNET.name,
+    ("10.224.187.30",),
+)
 SHAPE = replace(
     SEED_INTENT.shape,
     subnets=(
@@ -210,11 +219,31 @@ def attach(host: LabInstance) -> None:
         lambda: 31103 in [rule[0] for rule in host.priorities()],
         "no rule of the fourth ENI",
     )
+    wait_until_at_rest(host)
+
+
+def wait_until_at_rest(host: LabInstance) -> None:
+    """Wait until no run for an ENI is under way."""
     busy = "systemctl is-active multihome-hotplug.service"
     wait_for(
         lambda: "activating" not in host.vm.run(busy, check=False).out,
         "the run does not end",
     )
+
+
+def attach_one_of_theirs(host: LabInstance) -> None:
+    """One more that the entry with `manage: false` matches."""
+    ended = "systemctl show -P ExecMainExitTimestamp multihome-hotplug"
+    before = host.vm.run(ended).out
+    host.vpc.update(replace(SHAPE, enis=(*SHAPE.enis, FOURTH, FIFTH)))
+    host.vm.plug(FIFTH)
+    wait_for(lambda: before != host.vm.run(ended).out, "no run for it")
+    wait_until_at_rest(host)
+    rules = host.priorities()
+    assert 31103 in [rule[0] for rule in rules]
+    assert not {31004, 31104} & {it for rule in rules for it in rule}
+    address = f"ip -4 addr show to {FIFTH.ipv4s[0]}"
+    assert "" == host.vm.run(address).out
 
 
 def restore(host: LabInstance) -> None:
@@ -225,7 +254,10 @@ def restore(host: LabInstance) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [apply_a_change, refresh, mend, fail, roll_back, attach, restore],
+    [
+        *(apply_a_change, refresh, mend, fail, roll_back),
+        *(attach, attach_one_of_theirs, restore),
+    ],
     ids=lambda change: change.__name__,
 )
 def test_their_rules_routes_and_eni_stay(
