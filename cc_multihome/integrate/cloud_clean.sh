@@ -3,6 +3,13 @@
 # that the module wrote for this instance may reach the next one. What it keeps
 # in /run is gone with the shutdown, so the network stays up until then.
 cd /
-/usr/bin/python3 -m cc_multihome.inherited
-rm -rf /var/lib/multihome
+status=0
+/usr/bin/python3 -m cc_multihome.inherited || status=$?
 rm -f /run/multihome/active /etc/iproute2/rt_tables.d/multihome.conf
+if [ "$status" -eq 0 ]; then
+    rm -rf /var/lib/multihome
+else
+    # What the resolver was before is for another try.
+    find /var/lib/multihome -mindepth 1 ! -name resolver.json -delete
+fi
+exit "$status"

@@ -128,7 +128,7 @@ def install(file: SchemaFile) -> bool:
         return uninstall(file)
     try:
         wanted = _extend_original(file)
-        if file.is_diverted and read_text(file.path) == wanted:
+        if _is_there(file, wanted):
             return False
         _try_out(file, wanted)
     except IntegrationError:
@@ -164,11 +164,18 @@ def is_current(file: SchemaFile) -> bool:
     """
     if not file.original.exists():
         return not file.is_diverted
-    wanted = _extend_original(file)
-    return file.is_diverted and read_text(file.path) == wanted
+    return _is_there(file, _extend_original(file))
 
 
-def extend(original: str, key_schema: Mapping[str, Any]) -> str:
+def _is_there(file: SchemaFile, wanted: str) -> bool:
+    """Is it in place? Tried out once more: the code around it may be new."""
+    if not file.is_diverted or read_text(file.path) != wanted:
+        return False
+    _require_accepted(file, file.path)
+    return True
+
+
+def extend(original: str | bytes, key_schema: Mapping[str, Any]) -> str:
     """Return cloud-init's schema with the key added, as cloud-init adds one.
 
     Raises:
@@ -176,12 +183,15 @@ def extend(original: str, key_schema: Mapping[str, Any]) -> str:
     """
     try:
         document = json.loads(original)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise IntegrationError(f"is no JSON: {err}") from err
     if not isinstance(document, dict) or not isinstance(
         document.get("allOf"), list
     ):
         raise IntegrationError("has no list `allOf`: its kind is unknown")
+    for name in ("$defs", "properties"):
+        if not isinstance(document.get(name, {}), dict):
+            raise IntegrationError(f"has {name}, and its kind is unknown")
     document.setdefault("$defs", {})[DEFINITION] = {
         "type": "object",
         "properties": {KEY: keep_safe_keywords(key_schema)},
@@ -227,23 +237,26 @@ def _try_out(file: SchemaFile, text: str) -> None:
     trial = File(file.path.with_name(f".{file.path.name}.trial"), text)
     try:
         write(trial)
-        try_out(file.root, _seen(file.root, trial.path))
+        _require_accepted(file, trial.path)
+    finally:
+        trial.path.unlink(missing_ok=True)
+
+
+def _require_accepted(file: SchemaFile, path: Path) -> None:
+    try:
+        try_out(file.root, _seen(file.root, path))
     except CommandError as err:
         last_line = str(err).splitlines()[-1]
         raise IntegrationError(
             f"cloud-init's schema {file.shown} stays as it is, without the"
             f" key {KEY}: cloud-init does not get on with that ({last_line})"
         ) from err
-    finally:
-        trial.path.unlink(missing_ok=True)
 
 
 def _extend_original(file: SchemaFile) -> str:
     document = schema.load()
     try:
-        return extend(
-            file.original.read_text("utf-8"), document["properties"][KEY]
-        )
+        return extend(file.original.read_bytes(), document["properties"][KEY])
     except IntegrationError as err:
         raise IntegrationError(
             f"cloud-init's schema {file.shown} {err}; it stays in force as"

@@ -88,7 +88,12 @@ def _put_modules(root: Path) -> Iterator[Finding]:
         yield problem
         yield from _remove_modules(root)
         return
-    plan = plan_module_list(root)
+    try:
+        plan = plan_module_list(root)
+    except IntegrationError:
+        # Made from a list that is in force no more, or with another one.
+        yield from _remove_modules(root)
+        raise
     if differs(plan.file):
         write(plan.file)
         yield Finding(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cc_multihome.inherited import begin_boot, main, on_boot_without_key
 from tests.unit.builders import plan
 from tests.unit.fake_host import STUB, FakeHost
 
+CLEAN = "integrate/cloud_clean.sh"
 OLD, NEW = "i-0aaaaaaaaaaaaaaaa", "i-0bbbbbbbbbbbbbbbb"
 TABLES = "etc/iproute2/rt_tables.d/multihome.conf"
 
@@ -191,3 +193,34 @@ def test_cleaning_says_what_it_could_not_do(
 
     monkeypatch.setattr(inherited, "restore_resolver", fail)
     assert main() == 1
+
+
+@pytest.mark.touches("programs")
+@pytest.mark.parametrize(
+    ("command", "left"),
+    [
+        pytest.param("true", None, id="done"),
+        pytest.param("false", ["resolver.json"], id="failed"),
+    ],
+)
+def test_the_script_fails_as_it_does_and_keeps_what_is_for_another_try(
+    tmp_path: Path, command: str, left: list[str] | None
+) -> None:
+    """`cloud-init clean` goes by its exit status, and the image with it."""
+    var = tmp_path / "var/lib/multihome"
+    var.mkdir(parents=True)
+    for name in ("kept.json", "resolver.json"):
+        (var / name).write_text("{}")
+    text = (Path(inherited.__file__).parent / CLEAN).read_text()
+    for old, new in (
+        ("/usr/bin/python3 -m cc_multihome.inherited", command),
+        ("/var/lib/multihome", str(var)),
+        ("/run/multihome", str(tmp_path)),
+        ("/etc/iproute2", str(tmp_path)),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    done = subprocess.run(["sh", "-c", text], check=False, cwd=tmp_path)
+    assert (0 if left is None else 1) == done.returncode
+    names = sorted(it.name for it in var.iterdir()) if var.exists() else None
+    assert left == names

@@ -19,7 +19,7 @@ import yaml
 from cc_multihome.cli.main import main
 from cc_multihome.config import schema
 from cc_multihome.errors import CommandError, IntegrationError
-from cc_multihome.files import HEADER
+from cc_multihome.files import HEADER, read_text
 from cc_multihome.integrate import schema as integrate_schema
 from cc_multihome.integrate import trial as integrate_trial
 from cc_multihome.integrate import units
@@ -388,6 +388,10 @@ def test_the_samples_use_every_part_of_the_schema() -> None:
         pytest.param("{", "is no JSON", id="cut off"),
         pytest.param("[]", "allOf", id="a list"),
         pytest.param('{"oneOf": []}', "allOf", id="another kind"),
+        pytest.param('{"allOf": [], "$defs": []}', "$defs", id="no names"),
+        pytest.param('{"allOf": [], "$defs": null}', "$defs", id="null"),
+        pytest.param("\udcff", "is no JSON", id="no UTF-8"),
+        pytest.param("[" * 20_000, "is no JSON", id="deep"),
     ],
 )
 def test_a_schema_of_an_unknown_kind_is_put_back(
@@ -398,12 +402,12 @@ def test_a_schema_of_an_unknown_kind_is_put_back(
     kept = schema_path(root).with_name(
         "schema-cloud-config-v1.json.without-multihome"
     )
-    kept.write_text(text)
+    kept.write_bytes(text.encode(errors="surrogateescape"))
 
     (finding,) = [f for f in integrate(root) if f.state == "wrong"]
 
     assert reason in finding.message
-    assert text == schema_path(root).read_text()
+    assert text == read_text(schema_path(root))
     assert not kept.exists()
     assert dpkg.diverted == {}
 
@@ -419,6 +423,41 @@ def test_a_schema_that_cloud_init_fails_with_is_not_put_in_place(
 
     assert "TypeError: boom" in finding.message
     assert before == tree(root / integrate_schema.DIRECTORY)
+
+
+def test_a_schema_that_cloud_init_has_begun_to_fail_with_is_taken_back(
+    root: Path, dpkg: Dpkg
+) -> None:
+    """An upgrade changed its code, and not the JSON."""
+    integrate(root)
+    before = (
+        schema_path(root)
+        .with_name("schema-cloud-config-v1.json.without-multihome")
+        .read_text()
+    )
+    dpkg.refused = "validate_cloudconfig_schema"
+    assert "TypeError: boom" in "".join(f.message for f in check(root))
+
+    (finding,) = [f for f in integrate(root) if f.state == "wrong"]
+
+    assert "TypeError: boom" in finding.message
+    assert before == schema_path(root).read_text()
+    assert dpkg.diverted == {}
+
+
+def test_a_list_that_came_to_merge_has_ours_taken_away(
+    root: Path, dpkg: Dpkg
+) -> None:
+    """cloud-init would run the modules of both."""
+    integrate(root)
+    write_config(
+        *(root, "cloud.cfg.d/50-own.cfg", ["ssh"]),
+        merge_how="list(append)+dict()",
+    )
+    assert ["wrong"] == [
+        f.state for f in integrate(root) if "merge_how" in f.message
+    ]
+    assert not (root / "etc/cloud/cloud.cfg.d" / FILE_NAME).exists()
 
 
 def test_a_module_that_cannot_be_imported_stays_out_of_the_list(
