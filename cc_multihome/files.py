@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import ENOSPC
+from functools import partial
 from pathlib import Path
 
 # Stands in the first line of every file that this package writes, so that it
@@ -77,7 +78,7 @@ def write(file: File) -> None:
     file's name does not end like one that netplan or networkd reads.
     """
     if file.link is not None:
-        _write_link(file.path, file.link)
+        _put_in_place(file.path, partial(os.symlink, file.link))
         return
     if file.text is None:
         file.path.unlink(missing_ok=True)
@@ -101,10 +102,16 @@ def write(file: File) -> None:
         raise
 
 
-def _write_link(path: Path, target: str) -> None:
+def put_hard_link(path: Path, file: Path) -> None:
+    """Make the path the same file as another, in one step."""
+    if not (path.exists() and path.samefile(file)):
+        _put_in_place(path, partial(os.link, file))
+
+
+def _put_in_place(path: Path, make: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.multihome")
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
+    make(temporary)
     os.replace(temporary, path)
 
 
@@ -147,7 +154,7 @@ def keeping_unchanged(
     make_directory(scratch)
     with tempfile.TemporaryDirectory(dir=scratch) as kept:
         before = Path(kept)
-        for path in _files(directory, pattern):
+        for path in files_in(directory, pattern):
             with suppress(FileNotFoundError):  # written anew just now
                 os.link(path, before / path.name)
         try:
@@ -156,7 +163,7 @@ def keeping_unchanged(
             names = {path.name for path in before.iterdir()}
             for name in names:
                 os.replace(before / name, directory / name)
-            for path in _files(directory, pattern):
+            for path in files_in(directory, pattern):
                 if path.name not in names:
                     path.unlink(missing_ok=True)
             raise
@@ -167,7 +174,8 @@ def keeping_unchanged(
                     os.replace(path, now)
 
 
-def _files(directory: Path, pattern: str) -> list[Path]:
+def files_in(directory: Path, pattern: str) -> list[Path]:
+    """List the files of a directory whose names are like that."""
     return [path for path in directory.glob(pattern) if path.is_file()]
 
 

@@ -13,15 +13,16 @@ read it, which goes back in place of one that says the same.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cc_multihome.files import (
+    files_in,
     is_alike,
     keeping_unchanged,
     make_directory,
+    put_hard_link,
     was_read,
 )
 
@@ -54,7 +55,7 @@ def networkd_has_read() -> None:
             if kept.name not in found:
                 kept.unlink()
         for name, path in found.items():
-            _link(path, _as_read() / name)
+            put_hard_link(_as_read() / name, path)
 
 
 def keep_what_was_read() -> None:
@@ -65,7 +66,7 @@ def keep_what_was_read() -> None:
     with _told():
         for path in _files():
             if was_read(path):
-                _link(path, _as_read() / path.name)
+                put_hard_link(_as_read() / path.name, path)
 
 
 def _put_back() -> None:
@@ -77,9 +78,9 @@ def _put_back() -> None:
     for path in _files():
         kept = _as_read() / path.name
         if was_read(path) or not kept.exists():
-            _link(path, kept)
+            put_hard_link(kept, path)
         elif is_alike(path, kept):
-            _link(kept, path)
+            put_hard_link(path, kept)
 
 
 def _as_read() -> Path:
@@ -88,17 +89,7 @@ def _as_read() -> Path:
 
 
 def _files() -> list[Path]:
-    return [it for it in NETWORKD_FILES.glob(NETPLANS) if it.is_file()]
-
-
-def _link(path: Path, target: Path) -> None:
-    """Make the target the same file, in one step."""
-    if target.exists() and target.samefile(path):
-        return
-    temporary = _as_read() / f".{target.name}.new"
-    temporary.unlink(missing_ok=True)
-    os.link(path, temporary)
-    os.replace(temporary, target)
+    return files_in(NETWORKD_FILES, NETPLANS)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from cc_multihome.discover.netplan_files import (
 )
 from cc_multihome.files import File
 from cc_multihome.model import Plan, PlannedInterface
+from cc_multihome.render import RUN_NETPLAN, RUN_NETWORKD
+from cc_multihome.render.networkd import drop_in_path
 
 
 def untouched(
@@ -28,7 +30,7 @@ def untouched(
     Args:
         changed: what will be written or removed.
     """
-    overlay = root / "run/netplan" / OVERLAY_NAME
+    overlay = root / RUN_NETPLAN / OVERLAY_NAME
     texts = {file.path: file.text for file in changed}
     netplans = {path for path in texts if path.suffix == ".yaml"}
     if netplans - {overlay}:
@@ -46,9 +48,5 @@ def untouched(
         if item.ifname == item.name
         and item.netdef_id in now
         and now[item.netdef_id] == wanted.get(item.netdef_id)
-        and not any(_is_drop_in_of(item, path) for path in texts)
+        and root / RUN_NETWORKD / drop_in_path(item) not in texts
     )
-
-
-def _is_drop_in_of(item: PlannedInterface, path: Path) -> bool:
-    return path.parent.name == f"10-netplan-{item.netdef_id}.network.d"

@@ -50,11 +50,12 @@ def with_left_alone(
     if not plan.interfaces:
         return plan
     managed = {item.mac for item in plan.interfaces}
-    _require_other_tables(plan, enis, owners)
+    alone = [eni for eni in enis if eni.mac not in managed]
+    _require_other_tables(plan, alone, owners)
     rules = tuple(
         rule
-        for eni in enis
-        if eni.mac not in managed and has_address(eni)
+        for eni in alone
+        if has_address(eni)
         for rule in _rules(plan, eni, enis, owners.get(eni.mac, ()))
     )
     first, *others = plan.interfaces
@@ -64,14 +65,12 @@ def with_left_alone(
 
 def _require_other_tables(
     plan: Plan,
-    enis: Sequence[Eni],
+    alone: Sequence[Eni],
     owners: Mapping[str, tuple[SourceRule, ...]],
 ) -> None:
-    managed = {item.mac for item in plan.interfaces}
     theirs = {
         owner.table: eni
-        for eni in enis
-        if eni.mac not in managed
+        for eni in alone
         for owner in owners.get(eni.mac, ())
         # cloud-init may send it by main, which is everybody's.
         if owner.table != MAIN_TABLE

@@ -21,6 +21,7 @@ __all__ = ["planned_rules"]
 RUN_AGAIN = "cloud-init single --name multihome --frequency always"
 RT_TABLES = "/etc/iproute2/rt_tables.d/multihome.conf"
 LOG = "/var/log/cloud-init.log"
+HOTPLUG = "multihome-hotplug.service"
 # The derived table of (network_card 0, device_number 2), and its rule.
 THIRDS_RULE = (31102, "10.224.187.20", 31002)
 # A rollback, or what networkd and udev do, on a busy machine.
@@ -127,6 +128,27 @@ def wait_until_gone(instance: LabInstance, table: int) -> None:
         lambda: str(table) not in instance.vm.run(f"cat {RT_TABLES}").out,
         "the name of its table is still there",
     )
+
+
+def wait_until_followed(instance: LabInstance) -> None:
+    """Wait until no run for an ENI is under way."""
+    asked = f"systemctl is-active {HOTPLUG}"
+    wait_for(
+        lambda: "activating" not in instance.vm.run(asked, check=False).out,
+        "the run does not end",
+    )
+
+
+def hotplug_runs(instance: LabInstance) -> list[str]:
+    """Return when systemd started each run for an ENI since the boot.
+
+    It forgets a unit that is at rest, and when that ended; its log does not.
+    """
+    log = "journalctl -b -o short-iso-precise _PID=1 UNIT="
+    shown = instance.vm.run(f"journalctl --sync; {log}{HOTPLUG}").out
+    return [
+        line.split()[0] for line in shown.splitlines() if " Starting " in line
+    ]
 
 
 def wait_for_rules(

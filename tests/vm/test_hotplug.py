@@ -32,6 +32,7 @@ from tests.lab.user_data import SEED_INTENT
 from tests.vm.state import (
     THIRDS_RULE,
     assert_flows,
+    hotplug_runs,
     planned_rules,
     read_state,
     wait_for,
@@ -56,9 +57,6 @@ RATE = 100.0
 ECHO_PORT = 7100
 RUN_LATER = ("hotplug", "refresh")
 NETWORKD_LOG = "journalctl -b -o cat -u systemd-networkd"
-STARTED_LOG = (
-    "journalctl -b -o short-iso-precise _PID=1 UNIT=multihome-hotplug.service"
-)
 UNITS = [f"multihome-{name}.service" for name in ("early", *RUN_LATER)]
 # Of 10, as `systemd-analyze security` has it. They had 2.7 and 2.9
 # (docs/how-it-works.md); less protection has to be a decision.
@@ -135,14 +133,6 @@ def wait_until_at_rest(host: LabInstance) -> dict[str, Any]:
 
     wait_for(rests, "the host does not come to rest")
     return seen[-1]
-
-
-def hotplug_runs(host: LabInstance) -> list[str]:
-    """Return when systemd started each run for an ENI since the boot."""
-    shown = host.vm.run(f"journalctl --sync; {STARTED_LOG}").out
-    return [
-        line.split()[0] for line in shown.splitlines() if " Starting " in line
-    ]
 
 
 def networkd_lines(host: LabInstance) -> int:

@@ -49,12 +49,15 @@ from tests.vm.pins import (
     wrong,
 )
 from tests.vm.state import (
+    HOTPLUG,
     LOG,
     RUN_AGAIN,
     assert_flows,
     file_stamps,
     read_state,
     wait_for,
+    wait_until_followed,
+    wait_until_gone,
 )
 
 # So far from the others that its rule is one of its own.
@@ -76,7 +79,6 @@ WITH_LATE = replace(
 )
 # The device in the fifth slot; it is not listed and keeps its name.
 LATE_NAME = "ens9"
-HOTPLUG = "multihome-hotplug.service"
 # Of a learned route, with each advertisement.
 RENEWED = ("expires", "nhid", "nh_info")
 # Of a container; nobody outside knows them.
@@ -294,7 +296,7 @@ def assert_late_comes_and_goes(host: LabInstance, intent: Intent) -> None:
             ),
             "no answer by it, or no rule of it",
         )
-        wait_for(lambda: not is_busy(host), "the run does not end")
+        wait_until_followed(host)
 
     others_lose_nothing(host, steady, attach)
     assert_flows(host, intent)
@@ -314,18 +316,8 @@ def detach_late(host: LabInstance, intent: Intent) -> None:
     enis = tuple(it for it in intent.shape.enis if it != LATE)
     host.vm.unplug("late")
     host.vpc.update(replace(intent.shape, enis=enis))
-    table = "grep 31004 /etc/iproute2/rt_tables.d/multihome.conf"
-    wait_for(
-        lambda: 0 != host.vm.run(table, check=False).status,
-        "the name of its table is still there",
-    )
-    wait_for(lambda: not is_busy(host), "the run does not end")
-
-
-def is_busy(host: LabInstance) -> bool:
-    """Is a run of the hotplug's under way?"""
-    asked = host.vm.run(f"systemctl is-active {HOTPLUG}", check=False)
-    return "activating" in asked.out
+    wait_until_gone(host, 31004)
+    wait_until_followed(host)
 
 
 def test_an_eni_that_hears_no_router_is_told_and_not_taken(

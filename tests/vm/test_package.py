@@ -28,12 +28,14 @@ from tests.vm import others
 from tests.vm.package_host import PackageHost
 from tests.vm.pins import DROP_IN, configure
 from tests.vm.state import (
+    HOTPLUG,
     RUN_AGAIN,
     THIRDS_RULE,
     assert_flows,
     read_state,
     wait_for,
     wait_for_state,
+    wait_until_followed,
     wait_until_gone,
 )
 
@@ -50,7 +52,7 @@ TOOK = "config-multihome ran successfully and took"
 MOST_WITHOUT_KEY_S = 0.2
 STARTED = "systemctl show -P ExecMainStartTimestampMonotonic"
 CLOUD_INITS_HOTPLUG = "systemctl is-active cloud-init-hotplugd.socket"
-FOLLOWS = "systemctl show -P ActiveState multihome-hotplug.service"
+FOLLOWS = f"systemctl show -P ActiveState {HOTPLUG}"
 STATE = ("/run/multihome", "/var/lib/multihome")
 # That no policy names; the table that has them; rules of the plan.
 ONE_MORE = "198.51.100.8"
@@ -272,24 +274,18 @@ def test_an_attached_eni_is_the_modules_alone(host: PackageHost) -> None:
         )
         assert is_answered(*host.it.vpc.outside("third"), within=60)
         assert "active" != host.ask(CLOUD_INITS_HOTPLUG)[1].strip()
-        wait_until_followed(host)
+        wait_until_followed(host.it)
+        assert "inactive" == host.ask(FOLLOWS)[1].strip()
         host.run("systemctl daemon-reload")
         detach_third(host)
         wait_until_gone(host.it, THIRDS_RULE[2])
-        wait_until_followed(host)
+        wait_until_followed(host.it)
+        assert "inactive" == host.ask(FOLLOWS)[1].strip()
     for name, item in pings.items():
         print(f"{host.suite}: attached and detached: {name} {item}")
         assert item.received > 0
         assert 0 == item.lost, pings
     assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
-
-
-def wait_until_followed(host: PackageHost) -> None:
-    """Wait until no run for an ENI is under way."""
-    wait_for(
-        lambda: "inactive" == host.ask(FOLLOWS)[1].strip(),
-        "the run for it does not end",
-    )
 
 
 @on("trixie", "bookworm", "sid")

@@ -24,7 +24,12 @@ from tests.lab.shape import THIRD, THIRD_SUBNET, LabEni, Subnet
 from tests.lab.user_data import SEED_INTENT
 from tests.vm import others
 from tests.vm.others import SHOW_THEIRS
-from tests.vm.state import assert_flows, wait_for
+from tests.vm.state import (
+    assert_flows,
+    hotplug_runs,
+    wait_for,
+    wait_until_followed,
+)
 
 THEIRS = "ens7"
 # Of users that every Debian has, one without a login.
@@ -219,28 +224,16 @@ def attach(host: LabInstance) -> None:
         lambda: 31103 in [rule[0] for rule in host.priorities()],
         "no rule of the fourth ENI",
     )
-    wait_until_at_rest(host)
-
-
-def wait_until_at_rest(host: LabInstance) -> None:
-    """Wait until no run for an ENI is under way."""
-    busy = "systemctl is-active multihome-hotplug.service"
-    wait_for(
-        lambda: "activating" not in host.vm.run(busy, check=False).out,
-        "the run does not end",
-    )
+    wait_until_followed(host)
 
 
 def attach_one_of_theirs(host: LabInstance) -> None:
     """One more that the entry with `manage: false` matches."""
-    # systemd forgets a unit that is at rest, and when it ended.
-    log = "journalctl -b -o cat -u multihome-hotplug.service"
-    ended = f"{log} | grep -c ^Finished"
-    before = host.vm.run(ended).out
+    before = hotplug_runs(host)
     host.vpc.update(replace(SHAPE, enis=(*SHAPE.enis, FOURTH, FIFTH)))
     host.vm.plug(FIFTH)
-    wait_for(lambda: before != host.vm.run(ended).out, "no run for it")
-    wait_until_at_rest(host)
+    wait_for(lambda: before != hotplug_runs(host), "no run for it")
+    wait_until_followed(host)
     rules = host.priorities()
     assert 31103 in [rule[0] for rule in rules]
     assert not {31004, 31104} & {it for rule in rules for it in rule}
