@@ -66,16 +66,15 @@ class PutUnitsBack(Undo):
 
     def run(self) -> None:
         """Enable and start, or disable and stop, what differs."""
-        now = {unit.name: unit for unit in resolved_units()}
         for former in (Unit(**fields) for fields in self.units):
-            unit = now.get(former.name, former)
-            if former.enabled != unit.enabled:
-                verb = "enable" if former.enabled else "disable"
-                with keeping_networkd_files():
-                    run(["systemctl", verb, former.name])
-            if former.active != unit.active:
-                verb = "start" if former.active else "stop"
-                run(["systemctl", verb, former.name])
+            try:
+                unit = _ask(former.name)
+            except CommandError as err:
+                LOG.info("%s; it is not started", err)
+                _enable_unasked(former)
+                continue
+            if unit is not None:
+                _bring(unit, former)
 
 
 def needs_resolver(resolver: Resolver) -> bool:
@@ -135,22 +134,52 @@ def restore_resolver() -> None:
 
 def resolved_units() -> tuple[Unit, ...]:
     """Return the units of systemd-resolved that this host has."""
-    units, asked = [], ("LoadState", "ActiveState", "UnitFileState")
+    units = []
     for name in RESOLVED_UNITS:
         try:
-            shown = read_unit(name, *asked)
+            unit = _ask(name)
         except CommandError as err:
             LOG.debug("no state of %s: %s", name, err)
             continue
-        if shown.get("LoadState") == "loaded":
-            units.append(
-                Unit(
-                    name,
-                    active=shown["ActiveState"] in ("active", "activating"),
-                    enabled=shown["UnitFileState"] == "enabled",
-                )
-            )
+        if unit is not None:
+            units.append(unit)
     return tuple(units)
+
+
+def _ask(name: str) -> Unit | None:
+    """Return the unit as systemd has it, None where there is none.
+
+    Raises:
+        CommandError: systemd does not say. In a chroot systemctl ignores
+            the question, and calls that a success.
+    """
+    shown = read_unit(name, "LoadState", "ActiveState", "UnitFileState")
+    if "LoadState" not in shown:
+        raise CommandError(f"systemctl says nothing of {name}")
+    if shown["LoadState"] != "loaded":
+        return None
+    return Unit(
+        name,
+        active=shown["ActiveState"] in ("active", "activating"),
+        enabled=shown["UnitFileState"] == "enabled",
+    )
+
+
+def _bring(unit: Unit, former: Unit) -> None:
+    if former.enabled != unit.enabled:
+        verb = "enable" if former.enabled else "disable"
+        with keeping_networkd_files():
+            run(["systemctl", verb, former.name])
+    if former.active != unit.active:
+        verb = "start" if former.active else "stop"
+        run(["systemctl", verb, former.name])
+
+
+def _enable_unasked(former: Unit) -> None:
+    """Make the links alone: an image must not boot without a resolver."""
+    if former.enabled:
+        # With a root, systemctl makes them itself and asks no systemd.
+        run(["systemctl", "enable", "--root=/", former.name])
 
 
 def _wanted(resolver: Resolver) -> File:

@@ -269,3 +269,70 @@ def test_a_systemd_that_does_not_answer_has_no_units(host: FakeHost) -> None:
     """In a container, say."""
     host.failing = {"systemctl show": 9}
     assert resolved_units() == ()
+
+
+def former_state(host: FakeHost) -> Path:
+    """Return the record of what was there."""
+    return host.root / "var/state.json"
+
+
+def offline(host: FakeHost, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Let systemctl be in a chroot, or without a systemd to ask."""
+    if how == "silent":
+        monkeypatch.setattr(host, "_show", lambda _: "")
+    else:
+        host.failing["systemctl show"] = 9
+
+
+@pytest.mark.parametrize("how", ["silent", "failing"])
+def test_in_an_image_the_service_is_enabled_and_not_started(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Else the next instance would have no resolver at all."""
+    set_resolver(VPC)
+    offline(host, monkeypatch, how)
+    restore_resolver()
+    assert host.units == {RESOLVED: FakeUnit(active=False, enabled=True)}
+    assert (host.root / "etc/resolv.conf").readlink() == Path(STUB)
+    assert not former_state(host).exists()
+
+
+@pytest.mark.parametrize("how", ["silent", "failing"])
+def test_in_an_image_what_was_off_stays_off(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is not for us to enable it."""
+    host.units[RESOLVED] = FakeUnit(active=True, enabled=False)
+    set_resolver(VPC)
+    offline(host, monkeypatch, how)
+    host.calls.clear()
+    restore_resolver()
+    assert all(call.startswith("systemctl show") for call in host.calls)
+    assert not former_state(host).exists()
+
+
+def test_what_cannot_be_enabled_in_an_image_is_for_another_try(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of what was there stays."""
+    set_resolver(VPC)
+    offline(host, monkeypatch, "silent")
+    host.failing["systemctl enable"] = 1
+    with pytest.raises(CommandError):
+        restore_resolver()
+    assert former_state(host).exists()
+    restore_resolver()
+    assert host.units[RESOLVED].enabled
+    assert not former_state(host).exists()
+
+
+def test_a_service_that_is_no_more_there_is_not_enabled(
+    host: FakeHost,
+) -> None:
+    """Its package was removed meanwhile: systemd says so."""
+    set_resolver(VPC)
+    host.units.clear()
+    host.calls.clear()
+    restore_resolver()
+    assert all(call.startswith("systemctl show") for call in host.calls)
+    assert not former_state(host).exists()
