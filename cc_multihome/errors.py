@@ -92,6 +92,10 @@ class RollbackError(MultihomeError):
     """Putting the former state back failed: a person must look at the host."""
 
 
+class RecordError(MultihomeError):
+    """What was kept of the former state cannot be read."""
+
+
 class IntegrationError(MultihomeError):
     """cloud-init's configuration or schema could not be extended."""
 

@@ -18,7 +18,7 @@ from cc_multihome.apply.host import ROOT
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.resolver import restore_resolver
 from cc_multihome.early import INSTANCE_ID
-from cc_multihome.errors import MultihomeError
+from cc_multihome.errors import MultihomeError, RecordError
 from cc_multihome.files import File, is_ours, read_text, write
 from cc_multihome.render import RT_TABLES
 
@@ -64,8 +64,11 @@ def on_boot_without_key() -> None:
     )
 
 
-def drop_everything() -> None:
+def drop_everything(*, for_image: bool = False) -> None:
     """Put the former resolver back, and forget the rest. Not the network.
+
+    Where nobody knows the former one any more, a boot goes on without. An
+    image must not: it would have this VPC's in another, and no trace of why.
 
     Raises:
         MultihomeError, OSError: it could not be done.
@@ -76,17 +79,15 @@ def drop_everything() -> None:
         tables = ROOT / RT_TABLES
         if is_ours(tables):
             write(File(tables, None))
-        _restore_resolver()
+        try:
+            restore_resolver()
+        except RecordError as err:
+            if for_image:
+                raise
+            LOG.warning("%s", err)
         if state.STATE.exists():
             shutil.rmtree(state.STATE)
     LOG.info("what was kept of an instance is dropped")
-
-
-def _restore_resolver() -> None:
-    try:
-        restore_resolver()
-    except (ValueError, KeyError, TypeError) as err:
-        LOG.warning("the former resolver is not known any more: %s", err)
 
 
 def _read_instance_id() -> str | None:
@@ -108,7 +109,7 @@ def main() -> int:
         level=logging.WARNING, format="cc_multihome: %(message)s"
     )
     try:
-        drop_everything()
+        drop_everything(for_image=True)
     except (MultihomeError, OSError) as err:
         LOG.error("the former resolver could not be put back: %s", err)
         return 1

@@ -16,7 +16,7 @@ from typing import Any
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
 from cc_multihome.apply.networkd_files import keeping_networkd_files
 from cc_multihome.discover.systemd import read_unit
-from cc_multihome.errors import CommandError
+from cc_multihome.errors import CommandError, RecordError
 from cc_multihome.files import (
     File,
     differs,
@@ -119,17 +119,37 @@ def restore_resolver() -> None:
     """Put back the resolver that was there before this package's.
 
     A resolv.conf that somebody has replaced in the meantime stays.
+
+    Raises:
+        RecordError: nobody knows what was there before; nothing was done.
+        CommandError: systemd refused.
+        OSError: a file could not be written.
     """
     text = read_text(FORMER_STATE)
     if text is None:
         return
-    state = json.loads(text)
+    file, units = _read_former(text)
     if is_ours(RESOLV_CONF):
-        former = state["resolv_conf"]
-        write(File(RESOLV_CONF, former.get("text"), link=former.get("link")))
-    PutUnitsBack(state["units"]).run()
+        write(file)
+    units.run()
     FORMER_STATE.unlink()
     LOG.info("resolver: the former one is back")
+
+
+def _read_former(text: str) -> tuple[File, PutUnitsBack]:
+    """Read the whole record: a half of it would be put back otherwise."""
+    try:
+        state = json.loads(text)
+        former = state["resolv_conf"]
+        file = File(RESOLV_CONF, former.get("text"), link=former.get("link"))
+        units = [vars(Unit(**fields)) for fields in state["units"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise RecordError(
+            f"{FORMER_STATE} does not say any more which resolver there was"
+            f" ({err!r}): see to {RESOLV_CONF} and systemd-resolved, then"
+            f" remove {FORMER_STATE}"
+        ) from err
+    return file, PutUnitsBack(units)
 
 
 def resolved_units() -> tuple[Unit, ...]:

@@ -12,7 +12,7 @@ import pytest
 from cc_multihome import inherited, state
 from cc_multihome.apply import lock
 from cc_multihome.errors import CommandError
-from cc_multihome.files import HEADER
+from cc_multihome.files import HEADER, is_ours
 from cc_multihome.inherited import begin_boot, main, on_boot_without_key
 from tests.unit.builders import plan
 from tests.unit.fake_host import STUB, FakeHost
@@ -131,13 +131,40 @@ def test_a_failure_does_not_stop_the_boot(disk: Disk) -> None:
     assert state.load(state.OWNER) == NEW
 
 
-def test_a_resolver_that_is_not_known_any_more_stays(disk: Disk) -> None:
+BROKEN = pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param("{", id="cut off"),
+        pytest.param("{}", id="empty"),
+        pytest.param("[]", id="a list"),
+        pytest.param('{"resolv_conf": []}', id="another kind"),
+        pytest.param('{"resolv_conf": {}, "units": [{}]}', id="no unit"),
+    ],
+)
+
+
+@BROKEN
+def test_a_resolver_that_is_not_known_any_more_stays(
+    disk: Disk, record: str
+) -> None:
     """A damaged backup is none; all else goes."""
     disk.set_id(NEW)
-    disk.put("var/state.json", "{")
+    disk.put("var/state.json", record)
     begin_boot()
     assert not (disk.root / "var/state.json").exists()
     assert not (disk.root / TABLES).exists()
+
+
+@BROKEN
+def test_cleaning_does_not_call_a_disk_clean_whose_resolver_is_not_known(
+    disk: Disk, record: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at another try either: the image would have another VPC's."""
+    disk.put("var/state.json", record)
+    assert [main(), main()] == [1, 1]
+    assert (disk.root / "var/state.json").read_text() == record
+    assert is_ours(disk.root / "etc/resolv.conf")
+    assert f"then remove {disk.root}/var/state.json" in caplog.text
 
 
 def test_without_the_key_another_instances_state_goes(disk: Disk) -> None:
