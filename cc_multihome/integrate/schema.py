@@ -201,7 +201,11 @@ def extend(original: str | bytes, key_schema: Mapping[str, Any]) -> str:
     if "properties" in document:
         document["properties"].setdefault(KEY, {})
     _allow_module(document)
-    return json.dumps(document, indent=2) + "\n"
+    try:
+        return json.dumps(document, indent=2) + "\n"
+    # From Python 3.12 on, json.loads goes deeper than this does.
+    except RecursionError as err:
+        raise IntegrationError(f"is nested too deeply: {err}") from err
 
 
 def keep_safe_keywords(part: Mapping[str, Any]) -> dict[str, Any]:

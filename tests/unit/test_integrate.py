@@ -412,6 +412,25 @@ def test_a_schema_of_an_unknown_kind_is_put_back(
     assert dpkg.diverted == {}
 
 
+def test_a_schema_that_can_be_read_but_not_written_is_put_back(
+    root: Path, dpkg: Dpkg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.12 on, the reader goes deeper than the writer."""
+    integrate(root)
+
+    def give_up(*_: object, **__: object) -> str:
+        raise RecursionError("too deep")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", give_up)
+        findings = integrate(root)
+
+    (finding,) = [f for f in findings if f.state == "wrong"]
+    assert "nested too deeply" in finding.message
+    assert json.loads(schema_path(root).read_text()) == ORIGINAL
+    assert dpkg.diverted == {}
+
+
 def test_a_schema_that_cloud_init_fails_with_is_not_put_in_place(
     root: Path, dpkg: Dpkg
 ) -> None:
