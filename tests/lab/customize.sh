@@ -64,6 +64,18 @@ for unit in apt-daily apt-daily-upgrade man-db e2scrub_all fstrim \
     ln -sf /dev/null "$root/etc/systemd/system/$unit.timer"
 done
 
+# What has nothing to do here, under emulation half a second each, or more.
+# What a first boot makes anew after an update of /usr is as new as can be.
+for unit in dev-hugepages.mount dev-mqueue.mount \
+    e2scrub_reap.service getty@tty1.service ldconfig.service \
+    modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service \
+    proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount \
+    sys-fs-fuse-connections.mount sys-kernel-debug.mount \
+    sys-kernel-tracing.mount systemd-binfmt.service \
+    systemd-journal-catalog-update.service systemd-pstore.service; do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+
 # How this machine fetches packages is none of the image's business, and a
 # package that is installed later keeps its documentation.
 rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" \

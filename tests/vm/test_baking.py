@@ -193,6 +193,7 @@ def test_the_same_instance_with_another_number_of_enis(
         assert_flows(same, intent)
 
 
+@pytest.mark.every_suite
 @pytest.mark.parametrize("disks", ["bookworm"], indirect=True, scope="module")
 def test_another_instance_of_debian_12(disks: Disks) -> None:
     """From the uncleaned disk; cloud-init 22.4, netplan 0.106."""

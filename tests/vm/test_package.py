@@ -61,9 +61,17 @@ OUR_RULES = {31000, 31100, 31101}
 
 
 def on(*suites: str) -> pytest.MarkDecorator:
-    """Run a test on these suites."""
+    """Run a test on these suites; on sid with all the others alone."""
     return pytest.mark.parametrize(
-        "host", suites, indirect=True, scope="module"
+        "host",
+        [
+            pytest.param(
+                it, marks=[pytest.mark.every_suite] if it == "sid" else []
+            )
+            for it in suites
+        ],
+        indirect=True,
+        scope="module",
     )
 
 

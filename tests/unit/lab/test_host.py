@@ -102,18 +102,18 @@ def test_a_log_s_end_is_shown_and_its_absence_borne(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        pytest.param("status: done\n", "done", id="at-once"),
-        pytest.param("\n.....\nstatus: done\n", "done", id="dots-above"),
-        pytest.param("......status: error\n", "error", id="dots-before"),
-        pytest.param("status: error - running\n", "error - running", id="two"),
+        pytest.param('{"v1": {"errors": []}}', "done", id="done"),
+        pytest.param('{"v1": {"errors": ["x"]}}', "error", id="error"),
+        pytest.param("disabled\n", "disabled", id="disabled"),
         pytest.param("", "unknown", id="nothing"),
-        pytest.param("no such command", "no such command", id="no-status"),
+        pytest.param("{}", "unknown", id="no-result"),
+        pytest.param('{"v1": []}', "unknown", id="no-mapping"),
     ],
 )
-def test_cloud_init_s_status_is_the_word_behind_the_dots(
+def test_cloud_init_s_status_is_what_its_result_says(
     text: str, word: str
 ) -> None:
-    """`--wait` prints a dot for each time that it looked."""
+    """In one word; what cannot be read is not good."""
     assert word == parse_status(text)
 
 

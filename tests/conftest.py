@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tests are run: CI has no time for all of them on every suite."""
+
+from __future__ import annotations
+
+import pytest
+
+EVERY_SUITE = "--every-suite"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that asks for all."""
+    parser.addoption(
+        EVERY_SUITE,
+        action="store_true",
+        help="also what another suite has shown already",
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what is marked; pytest says how many those are."""
+    if config.getoption(EVERY_SUITE):
+        return
+    left_out = [it for it in items if it.get_closest_marker("every_suite")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [it for it in items if it not in left_out]
