@@ -23,8 +23,8 @@ from tests.lab.host import LabError, lab_dir, require_host, tail
 from tests.lab.recipe import (
     INSTALL,
     mke2fs_argv,
-    mmdebstrap_argv,
     package_key,
+    recipe_argv,
     shell_all,
     stock_key,
 )
@@ -87,10 +87,8 @@ def stock(suite: str, *, top: Path | None = None) -> Image:
 
     def build(run: Run, target: Path) -> None:
         rootfs = target / "rootfs"
-        _finish(
-            run, "mmdebstrap",
-            [*ISOLATE, "--", *mmdebstrap_argv(suite, rootfs)],
-        )  # fmt: skip
+        argv = [*ISOLATE, "--", *recipe_argv(suite, rootfs)]
+        _finish(run, "mmdebstrap", argv)
         _copy_boot_files(rootfs, target)
         _finish(run, "mke2fs", mke2fs_argv(rootfs, target / "base.ext4"))
 

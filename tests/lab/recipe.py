@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.apt import find_keyring, read_archive, read_proxies
-from tests.lab.host import LabError
+from tests.lab.host import REPO, LabError
 
 HERE = Path(__file__).parent
+# The one that people are told of.
+RECIPE = REPO / "docs/image-pipelines/mmdebstrap.sh"
+NO_PACKAGE = "none"
 CUSTOMIZE = HERE / "customize.sh"
 INSTALL = HERE / "install_package.sh"
 # Sparse: some 600 MB of it are used.
@@ -23,35 +26,16 @@ SUITES = ("bookworm", "trixie", "forky", "sid")
 # Their Release files may be past Valid-Until where the archive is a copy
 # that was frozen on some day. Signatures are checked all the same.
 MOVING_SUITES = ("forky", "sid", "testing", "unstable")
+# Besides those of the recipe: the tests' way in, and what they call.
 PACKAGES = (
-    # A machine that boots. From forky on, nothing else pulls in mount,
-    # login, passwd, adduser, hostname and e2fsprogs.
-    "adduser", "dbus", "e2fsprogs", "hostname", "initramfs-tools", "kmod",
-    "linux-image-cloud-amd64", "login", "mount", "netbase", "passwd",
-    "procps", "qemu-guest-agent", "sudo", "systemd", "systemd-sysv", "udev",
-    # What Debian's EC2 images configure the network with.
-    "ca-certificates", "cloud-init", "iproute2", "libnss-myhostname",
-    "libnss-resolve", "netplan.io", "openssh-server", "systemd-resolved",
-    # What the package under test depends on: dpkg installs it offline.
-    "python3", "python3-jsonschema", "python3-netifaces",
-    "python3-requests", "python3-yaml",
-    # What the tests call in the guest.
-    "curl", "ethtool", "iputils-ping", "jq", "nftables", "socat",
+    "curl", "ethtool", "iputils-ping", "jq", "nftables", "qemu-guest-agent",
+    "socat",
 )  # fmt: skip
-# The DHCP client that the suite's cloud-init starts by itself.
-DHCP_CLIENTS = {"bookworm": "isc-dhcp-client"}
-DEFAULT_DHCP_CLIENT = "dhcpcd-base"
-
-
-def packages(suite: str) -> tuple[str, ...]:
-    """Return the packages that are named for a suite's image."""
-    client = DHCP_CLIENTS.get(suite, DEFAULT_DHCP_CLIENT)
-    return (*PACKAGES, client)
 
 
 def apt_options(suite: str) -> tuple[str, ...]:
     """Return the apt options for a suite, on whatever machine."""
-    options = ('APT::Install-Recommends "false"', 'Acquire::Retries "3"')
+    options = ('Acquire::Retries "3"',)
     if suite in MOVING_SUITES:
         return (*options, 'Acquire::Check-Valid-Until "false"')
     return options
@@ -64,8 +48,8 @@ def stock_key(suite: str) -> str:
     recipe changes.
     """
     return _hash(
-        suite, *packages(suite), *apt_options(suite), DISK_SIZE,
-        CUSTOMIZE.read_text(),
+        suite, *PACKAGES, *apt_options(suite), DISK_SIZE,
+        RECIPE.read_text(), CUSTOMIZE.read_text(),
     )  # fmt: skip
 
 
@@ -83,28 +67,35 @@ def package_key(base_key: str, deb: Path) -> str:
     return _hash(base_key, digest, INSTALL.read_text())
 
 
-def mmdebstrap_argv(suite: str, rootfs: Path) -> list[str]:
-    """Build mmdebstrap's command line for this machine's archive."""
+def recipe_argv(
+    suite: str, target: Path, package: str = NO_PACKAGE
+) -> list[str]:
+    """Build the recipe's command line for this machine's archive.
+
+    Args:
+        package: the path of a .deb to install.
+    """
     source = read_archive()
     keyring = find_keyring(source)
     proxies = (f'{name} "{value}"' for name, value in read_proxies())
     return [
-        "mmdebstrap", "--mode=root", "--variant=apt", "--components=main",
-        f"--include={','.join(packages(suite))}",
+        # Without one mmdebstrap takes Debian's own.
+        "env", f"MIRROR={source.uri if source else ''}",
+        str(RECIPE), package, suite, str(target),
+        "--mode=root", f"--include={','.join(PACKAGES)}",
         *(f"--aptopt={item}" for item in (*apt_options(suite), *proxies)),
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         f"--customize-hook={CUSTOMIZE}",
         *([f"--keyring={keyring}"] if keyring else []),
-        suite, str(rootfs), *([source.uri] if source else []),
     ]  # fmt: skip
 
 
 def mke2fs_argv(tree: Path, disk: Path) -> list[str]:
     """Build the command line that makes a root disk of a directory tree."""
     return [
-        "mke2fs", "-q", "-t", "ext4", "-L", "labroot",
+        "mke2fs", "-q", "-t", "ext4", "-L", "root",
         "-E", "lazy_itable_init=1,root_owner=0:0",
         "-d", str(tree), str(disk), DISK_SIZE,
     ]  # fmt: skip

@@ -7,6 +7,7 @@ What the package does to a running host is in tests/vm/test_package.py.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,16 +18,20 @@ import pytest
 import yaml
 
 from cc_multihome.run import RUN_ENV
+from cc_multihome.run import run as run_command
 from tests.lab.chroot import SOURCES, chroot_run
 from tests.lab.host import REPO
 from tests.lab.image import stock
 from tests.lab.instance import BUILD_TIMEOUT_S, build_deb
+from tests.lab.recipe import recipe_argv
 
 HERE = "tests/package"
 SCRIPT_TIMEOUT_S = 300.0
 # Debian's own pip, for trees that have none; it runs on Python up to 3.11.
 PIP_WHEELS = Path("/usr/share/python-wheels")
 PIP_SUITE = "bookworm"
+# The newest: what is missing there is missing first.
+RECIPE_SUITE = "sid"
 RECIPES = REPO / "docs/image-pipelines"
 TOE_KEYS = {"name", "description", "schemaVersion", "parameters", "phases"}
 # Two builders that have nothing in common but the source.
@@ -69,6 +74,19 @@ def test_pip_and_integrate_do_what_the_package_does(tmp_path: Path) -> None:
     subprocess.run([*argv, str(copy_source(tmp_path))], check=True)
     wheels = [*tmp_path.glob("*.whl"), *PIP_WHEELS.glob("pip-*.whl")]
     run_script(PIP_SUITE, "pip", {it: f"/deb/{it.name}" for it in wheels})
+
+
+def test_an_image_is_made_with_it(deb: Path, tmp_path: Path) -> None:
+    """By the recipe that the lab's images are made by, too; not kept.
+
+    It ends in an error where `multihome integrate --check` does.
+    """
+    out = f"copy-out /etc/cloud/cloud.cfg.d /var/lib/dpkg/status {tmp_path}"
+    argv = recipe_argv(RECIPE_SUITE, Path(os.devnull), str(deb))
+    run_command([*argv, f"--customize-hook={out}"], timeout=BUILD_TIMEOUT_S)
+
+    assert (tmp_path / "cloud.cfg.d/95_multihome.cfg").exists()
+    assert "\nPackage: cc-multihome\n" in (tmp_path / "status").read_text()
 
 
 def test_lintian_has_nothing_to_say(deb: Path) -> None:

@@ -161,11 +161,16 @@ def assert_is_another(disks: Disks, kind: str) -> None:
         assert not {"previous.json", "failed.json"} & set(kept)
 
 
-def test_another_instance_without_a_key_is_stock(disks: Disks) -> None:
-    """From the uncleaned disk: the former resolver, no state, no name."""
-    with disks.start(
-        disks.running, COLLECTOR, NO_KEY, "of-running-stock"
-    ) as new:
+@pytest.mark.parametrize(
+    "kind",
+    ["running", pytest.param("cleaned", marks=pytest.mark.every_suite)],
+)
+def test_another_instance_without_a_key_is_stock(
+    disks: Disks, kind: str
+) -> None:
+    """The former resolver, no state, no name."""
+    disk: Path = getattr(disks, kind)
+    with disks.start(disk, COLLECTOR, NO_KEY, f"of-{kind}-stock") as new:
         assert_done(new)
         assert_nothing_of_the_seed(new)
         assert [RESOLVED] == kept_by(new)
@@ -194,9 +199,11 @@ def test_the_same_instance_with_another_number_of_enis(
 
 
 @pytest.mark.every_suite
-@pytest.mark.parametrize("disks", ["bookworm"], indirect=True, scope="module")
-def test_another_instance_of_debian_12(disks: Disks) -> None:
-    """From the uncleaned disk; cloud-init 22.4, netplan 0.106."""
+@pytest.mark.parametrize(
+    "disks", ["bookworm", "sid"], indirect=True, scope="module"
+)
+def test_another_instance_on_other_suites(disks: Disks) -> None:
+    """From the uncleaned disk; the oldest cloud-init, and the newest."""
     assert [RESOLVED] == disks.kept
     assert_is_another(disks, "running")
 

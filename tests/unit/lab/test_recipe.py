@@ -16,36 +16,29 @@ from tests.lab.image import Image
 from tests.lab.recipe import (
     SUITES,
     mke2fs_argv,
-    mmdebstrap_argv,
     package_key,
-    packages,
+    recipe_argv,
     shell_all,
     stock_key,
 )
 
 
-def test_every_suite_has_the_dhcp_client_that_its_cloud_init_knows() -> None:
-    """bookworm's dhclient is gone later; dhcpcd is not known before."""
-    for suite in SUITES:
-        old = suite == "bookworm"
-        assert old == ("isc-dhcp-client" in packages(suite))
-        assert old != ("dhcpcd-base" in packages(suite))
-
-
 def test_a_stock_image_is_known_by_its_suite_and_recipe(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Another package or another hook: another image."""
+    """Another package, hook or script: another image."""
     before = stock_key("trixie")
 
     assert before == stock_key("trixie")
     assert 4 == len({stock_key(suite) for suite in SUITES})
     monkeypatch.setattr(recipe, "PACKAGES", (*recipe.PACKAGES, "frr"))
     with_frr = stock_key("trixie")
-    hook = tmp_path / "hook"
-    hook.write_text("true")
-    monkeypatch.setattr(recipe, "CUSTOMIZE", hook)
-    assert 3 == len({before, with_frr, stock_key("trixie")})
+    other = tmp_path / "other"
+    other.write_text("true")
+    monkeypatch.setattr(recipe, "CUSTOMIZE", other)
+    with_hook = stock_key("trixie")
+    monkeypatch.setattr(recipe, "RECIPE", other)
+    assert 4 == len({before, with_frr, with_hook, stock_key("trixie")})
 
 
 def test_the_machine_s_mirror_is_no_part_of_an_image_s_key(
@@ -86,7 +79,7 @@ def test_only_suites_that_move_may_have_an_expired_release_file() -> None:
         for suite in SUITES
         if any(
             "Check-Valid-Until" in word
-            for word in mmdebstrap_argv(suite, Path("x"))
+            for word in recipe_argv(suite, Path("x"))
         )
     }
 
@@ -94,25 +87,26 @@ def test_only_suites_that_move_may_have_an_expired_release_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "end"),
+    ("source", "mirror"),
     [
-        pytest.param(None, ["sid", "tree"], id="default-mirror"),
+        pytest.param(None, "MIRROR=", id="default-mirror"),
         pytest.param(
             Source("http://m.example/debian", ("sid",), ("main",)),
-            ["sid", "tree", "http://m.example/debian"],
+            "MIRROR=http://m.example/debian",
             id="this-machine-s",
         ),
     ],
 )
-def test_mmdebstrap_ends_in_suite_tree_and_mirror(
-    monkeypatch: pytest.MonkeyPatch, source: Source | None, end: list[str]
+def test_the_recipe_is_told_of_this_machine_s_mirror(
+    monkeypatch: pytest.MonkeyPatch, source: Source | None, mirror: str
 ) -> None:
-    """Without a mirror it takes Debian's own."""
+    """Without one it takes Debian's own."""
     monkeypatch.setattr(recipe, "read_archive", lambda: source)
-    argv = mmdebstrap_argv("sid", Path("tree"))
+    argv = recipe_argv("sid", Path("tree"))
 
-    assert end == argv[-len(end) :]
-    assert not any("example" in word for word in argv[: -len(end)])
+    assert ["env", mirror] == argv[:2]
+    assert ["none", "sid", "tree"] == argv[3:6]
+    assert not any("example" in word for word in argv[2:])
 
 
 def test_steps_are_run_up_to_the_first_that_fails(tmp_path: Path) -> None:
