@@ -36,6 +36,12 @@ NETWORKD = "systemd-networkd.service"
 NETWORKD_SOCKET = "systemd-networkd.socket"
 SETTLE_TIMEOUT_S = 10.0
 SETTLE_INTERVAL_S = 0.1
+# Told of a scratch root, netplan 1.0 and 1.1 have systemd read its units anew,
+# and with that write all files of the running host. Their generator does not;
+# from 1.2 on `configure` belongs to it, and netplan itself leaves the host
+# alone (netplan_cli/cli/commands/generate.py).
+GENERATOR = Path("/usr/libexec/netplan/generate")
+CONFIGURE = GENERATOR.with_name("configure")
 # networkctl(1), the column SETUP
 BUSY_STATES = ("pending", "initialized", "configuring")
 
@@ -132,10 +138,9 @@ def taken_back() -> Iterator[None]:
 def generate(root: Path | None = None) -> None:
     """Let netplan write networkd's files; those that stay the same are kept.
 
-    netplan writes all of them anew, also those of the running host when it
-    is given a scratch root (it has systemd run its generators). networkd
-    takes a file with another inode or time for a changed one, and would
-    configure every link again (seen with netplan 1.1 and systemd 257).
+    netplan writes all of them anew. networkd takes a file with another inode
+    or time for a changed one, and would configure every link again (seen with
+    netplan 1.1 and systemd 257).
 
     Args:
         root: a scratch root to read and write below.
@@ -143,9 +148,13 @@ def generate(root: Path | None = None) -> None:
     Raises:
         CommandError: netplan refused.
     """
-    scratch = [] if root is None else ["--root-dir", str(root)]
+    argv = ["netplan", "generate"]
+    if root is not None:
+        if GENERATOR.exists() and not CONFIGURE.exists():
+            argv = [str(GENERATOR)]
+        argv += ["--root-dir", str(root)]
     with keeping_networkd_files():
-        run(["netplan", "generate", *scratch])
+        run(argv)
 
 
 def _reload() -> None:

@@ -61,6 +61,18 @@ for unit in dev-hugepages.mount dev-mqueue.mount \
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
+# Each is started at every daemon-reload, for disks and boots that are not here.
+mkdir -p "$root/etc/systemd/system-generators"
+for name in cryptsetup debug gpt-auto hibernate-resume integritysetup rc-local \
+    run ssh system-update sysv tpm2 veritysetup; do
+    ln -sf /dev/null \
+        "$root/etc/systemd/system-generators/systemd-$name-generator"
+done
+# The agent logs each question whether a command has ended.
+agent=$root/etc/systemd/system/qemu-guest-agent.service.d
+mkdir -p "$agent"
+printf '[Service]\nLogLevelMax=notice\n' >"$agent/lab.conf"
+
 # A package that is installed later keeps its documentation.
 rm -f "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*

@@ -193,7 +193,7 @@ class Agent:
             if time.monotonic() > deadline:
                 break
             time.sleep(nap)
-            nap = min(nap * 1.5, 0.25)
+            nap = min(nap * 1.5, 0.4)
         with suppress(GuestError):
             args = ["-KILL", str(pid)]
             self.call("guest-exec", path="/bin/kill", arg=args)

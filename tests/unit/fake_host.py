@@ -97,6 +97,7 @@ class FakeHost:
         patch.setattr(sysctl, "if_indextoname", self.name)
         patch.setattr(nftables, "ROOT", self.root)
         patch.setattr(networkd, "SYSTEM_BUS", self.root)
+        patch.setattr(networkd, "GENERATOR", self.root / "no-generator")
         for name, folder in (
             ("NETWORKD_FILES", RUN_NETWORKD),
             ("RUN_MULTIHOME", "run/multihome"),

@@ -11,7 +11,12 @@ import pytest
 
 from cc_multihome.apply import networkd, networkd_files
 from cc_multihome.apply.checkpoint import Checkpoint
-from cc_multihome.apply.networkd import reload_networkd, take_up, taken_back
+from cc_multihome.apply.networkd import (
+    generate,
+    reload_networkd,
+    take_up,
+    taken_back,
+)
 from cc_multihome.discover import networkd as states
 from cc_multihome.discover import systemd
 
@@ -41,6 +46,35 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(networkd, "rename_links", rename_links)
     (tmp_path / "type").write_text("notify")
     return made
+
+
+@pytest.mark.parametrize(
+    ("programs", "expected"),
+    [
+        pytest.param((), "netplan generate", id="older than 0.106"),
+        pytest.param(("generate",), "generate", id="1.1"),
+        pytest.param(("generate", "configure"), "netplan generate", id="1.2"),
+    ],
+)
+def test_a_scratch_root_is_no_reason_for_a_daemon_reload(
+    calls: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    programs: tuple[str, ...],
+    expected: str,
+) -> None:
+    """By netplan's own generator, where netplan itself has one done."""
+    for name in programs:
+        (tmp_path / name).touch()
+    generator = tmp_path / "generate"
+    monkeypatch.setattr(networkd, "GENERATOR", generator)
+    monkeypatch.setattr(networkd, "CONFIGURE", tmp_path / "configure")
+
+    generate(tmp_path)
+    generate()
+
+    by = str(generator) if expected == "generate" else expected
+    assert [f"{by} --root-dir {tmp_path}", GENERATE] == calls
 
 
 def acted(calls: list[str]) -> list[str]:

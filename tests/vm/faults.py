@@ -23,7 +23,7 @@ from tests.lab.host import Result
 from tests.lab.instance import LabInstance
 from tests.lab.pinging import is_answered
 from tests.lab.user_data import SEED_INTENT
-from tests.vm.state import read_state, wait_for, wait_for_equal
+from tests.vm.state import SETTLED_WITHIN_S, read_state, wait_for_equal
 
 DRIVER = Path(__file__).with_name("fault_driver.py")
 # In the guest; not below /run, which one of the faults fills.
@@ -47,6 +47,7 @@ OTHER_NAMES: dict[str, Any] = {
 # All of a run's waits, the timer's, and a rollback, on a busy machine.
 DRIVEN_WITHIN_S = 400.0
 REACHED_WITHIN_S = 30.0
+LOOKS_AGAIN_S = 0.3
 DEADLINE = "multihome-deadline.service"
 # Outcomes after which `multihome verify` has a plan to prove.
 IN_FORCE = ("applied", "unchanged")
@@ -273,8 +274,18 @@ class Host:
         )
 
     def wait_in_guest(self, test: str, what: str) -> None:
-        """Wait until a shell command in the guest is true."""
-        wait_for(lambda: 0 == self.vm.run(test, check=False).status, what)
+        """Wait until a shell command in the guest is true.
+
+        It is asked in the guest: under emulation each command costs.
+        """
+        times = round(SETTLED_WITHIN_S / LOOKS_AGAIN_S)
+        done = self.vm.run(
+            f"for _ in $(seq {times}); do if {test}; then exit; fi;"
+            f" sleep {LOOKS_AGAIN_S}; done; exit 1",
+            check=False,
+            timeout=2 * SETTLED_WITHIN_S,
+        )
+        assert 0 == done.status, what
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
