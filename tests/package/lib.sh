@@ -3,11 +3,13 @@
 # What the scripts here share. They run in a throwaway copy of a suite's tree.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-export SCHEMA KEPT LIST
+export SCHEMA KEPT LIST HEADER
 
 SCHEMA=/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json
 KEPT=$SCHEMA.without-multihome
 LIST=/etc/cloud/cloud.cfg.d/95_multihome.cfg
+# files.HEADER
+HEADER='# Written by cc_multihome; changes are overwritten.'
 
 fail() {
     echo "FAILED: $*" >&2

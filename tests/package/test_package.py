@@ -67,6 +67,14 @@ def test_in_a_suites_tree(deb: Path, suite: str, script: str) -> None:
     run_script(suite, script, {deb: "/deb/cc-multihome.deb"})
 
 
+@pytest.mark.parametrize("suite", ["bookworm", "trixie", "sid"])
+def test_cleaning_a_mounted_image_puts_the_resolver_back(
+    deb: Path, suite: str
+) -> None:
+    """No systemd runs there; and it fails where nobody knows which one."""
+    run_script(suite, "clean", {deb: "/deb/cc-multihome.deb"})
+
+
 def test_pip_and_integrate_do_what_the_package_does(tmp_path: Path) -> None:
     """And undo it."""
     argv = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps"]
