@@ -6,6 +6,11 @@ cd /
 status=0
 /usr/bin/python3 -m cc_multihome.inherited || status=$?
 rm -f /run/multihome/active /etc/iproute2/rt_tables.d/multihome.conf
+# From Debian 13 on iproute2 has no folder in /etc: the module made it.
+for folder in /etc/iproute2/rt_tables.d /etc/iproute2; do
+    dpkg-query --search "$folder" >/dev/null 2>&1 ||
+        rmdir "$folder" 2>/dev/null || :
+done
 if [ "$status" -eq 0 ]; then
     rm -rf /var/lib/multihome
 else

@@ -13,12 +13,17 @@ enabled() {
     find /etc/systemd/system -type l -printf '%p %l\n' | LC_ALL=C sort
 }
 
+iproute2() {
+    find /etc -path '/etc/iproute2*' | LC_ALL=C sort
+}
+
 # What an instance of which the image was made has left of the resolver.
 plant() {
     # Without this cloud-init finds nothing to clean, and runs no script.
     mkdir -p "$STATE" /var/lib/cloud
     echo "$1" >"$RECORD"
     echo '{}' >"$STATE/kept.json"
+    plant_tables
     rm /etc/resolv.conf
     printf '%s\nnameserver 10.0.0.2\n' "$HEADER" >/etc/resolv.conf
     systemctl --quiet disable "$RESOLVED"
@@ -28,6 +33,7 @@ plant() {
 dpkg --install /deb/cc-multihome.deb
 link=$(readlink /etc/resolv.conf)
 enabled >/tmp/before
+iproute2 >/tmp/iproute2
 
 echo "== nobody knows the former resolver any more"
 damaged='{"resolv_conf": []}'
@@ -47,3 +53,4 @@ cloud-init clean >/tmp/said 2>&1 || fail "$(cat /tmp/said)"
 [ "$(systemctl is-enabled "$RESOLVED")" = enabled ] || fail "not enabled"
 enabled | diff /tmp/before - || fail "other links than before"
 [ ! -e "$STATE" ] || fail "$STATE stays"
+iproute2 | diff /tmp/iproute2 - || fail "/etc/iproute2 is another"

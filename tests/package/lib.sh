@@ -3,11 +3,12 @@
 # What the scripts here share. They run in a throwaway copy of a suite's tree.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-export SCHEMA KEPT LIST HEADER
+export SCHEMA KEPT LIST HEADER TABLES
 
 SCHEMA=/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json
 KEPT=$SCHEMA.without-multihome
 LIST=/etc/cloud/cloud.cfg.d/95_multihome.cfg
+TABLES=/etc/iproute2/rt_tables.d/multihome.conf
 # files.HEADER
 HEADER='# Written by cc_multihome; changes are overwritten.'
 
@@ -25,6 +26,12 @@ snapshot() {
         LC_ALL=C sort
     find /etc /usr/bin /usr/lib/python3 /usr/lib/systemd /usr/lib/udev \
         -xdev -type f -exec sha256sum {} + | LC_ALL=C sort -k 2
+}
+
+# The names of the tables, as an instance has them that ran the module.
+plant_tables() {
+    mkdir -p "${TABLES%/*}"
+    printf '%s\n10\tprivate\n' "$HEADER" >"$TABLES"
 }
 
 # Nothing of the package is wrong, and dpkg is content.

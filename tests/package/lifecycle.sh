@@ -5,6 +5,8 @@
 . /src/tests/package/lib.sh
 
 OWN=/usr/lib/python3/dist-packages/cc_multihome
+# Empty where it is iproute2's (Debian 12): not for this package to remove.
+rm -f "${TABLES%/*}/README"
 snapshot >/tmp/before
 another_version /deb/cc-multihome.deb 99 /tmp/next.deb
 
@@ -31,6 +33,7 @@ dpkg --install /tmp/next.deb
 assert_healthy
 mkdir -p /var/lib/multihome
 echo 1 >/var/lib/multihome/key.json
+plant_tables
 # Its own Python cannot take anything back now: postrm has to.
 echo 'raise SystemExit("broken")' >>"$OWN/errors.py"
 dpkg --purge cc-multihome
