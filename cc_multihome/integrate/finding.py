@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cc_multihome.errors import IntegrationError
 from cc_multihome.files import HEADER, read_text
 
 
@@ -40,6 +42,19 @@ class Part:
     put: Action
     check: Action
     remove: Action
+
+
+def require_no_strangers(root: Path, path: Path) -> None:
+    """Let nothing be written where somebody else has a file or a link.
+
+    Raises:
+        IntegrationError: somebody has.
+    """
+    if os.path.lexists(path) and HEADER not in (read_text(path) or ""):
+        raise IntegrationError(
+            f"/{path.relative_to(root)} is not of this package: left; move it"
+            f" to another name, then run `multihome integrate` again"
+        )
 
 
 def remove_file(part: str, root: Path, path: Path) -> Iterator[Finding]:

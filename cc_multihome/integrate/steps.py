@@ -21,6 +21,7 @@ from cc_multihome.integrate.finding import (
     Finding,
     Part,
     remove_file,
+    require_no_strangers,
 )
 from cc_multihome.integrate.modules import (
     AFTER,
@@ -88,6 +89,7 @@ def _put_modules(root: Path) -> Iterator[Finding]:
         yield problem
         yield from _remove_modules(root)
         return
+    require_no_strangers(root, file_path(root))
     try:
         plan = plan_module_list(root)
     except IntegrationError:
@@ -108,6 +110,7 @@ def _check_modules(root: Path) -> Iterator[Finding]:
     problem = _judge_import(root)
     if problem:
         yield problem
+    require_no_strangers(root, file_path(root))
     plan = plan_module_list(root)
     stale = read_text(plan.file.path) != plan.file.text
     if plan.winner == plan.shown and stale:
@@ -209,6 +212,7 @@ def _clean_script(root: Path) -> File:
 
 def _put_clean_script(root: Path) -> Iterator[Finding]:
     script = _clean_script(root)
+    require_no_strangers(root, script.path)
     if differs(script):
         write(script)
         yield Finding("clean script", "changed", f"wrote /{CLEAN_SCRIPT}")
@@ -217,7 +221,9 @@ def _put_clean_script(root: Path) -> Iterator[Finding]:
 
 
 def _check_clean_script(root: Path) -> Iterator[Finding]:
-    if differs(_clean_script(root)):
+    script = _clean_script(root)
+    require_no_strangers(root, script.path)
+    if differs(script):
         yield Finding(
             "clean script",
             "wrong",

@@ -13,7 +13,12 @@ from pathlib import Path
 
 from cc_multihome.errors import CommandError, IntegrationError
 from cc_multihome.files import HEADER, File, differs, is_ours, write
-from cc_multihome.integrate.finding import Finding, Part, remove_file
+from cc_multihome.integrate.finding import (
+    Finding,
+    Part,
+    remove_file,
+    require_no_strangers,
+)
 from cc_multihome.run import run
 
 NAME = "units"
@@ -60,10 +65,7 @@ def _put(root: Path) -> Iterator[Finding]:
         yield Finding(NAME, "right", f"they are in /{SYSTEM} and /{RULES}")
         return
     for file in changed:
-        if file.path.exists() and not is_ours(file.path):
-            raise IntegrationError(
-                f"/{file.path.relative_to(root)} is not of this package: left"
-            )
+        require_no_strangers(root, file.path)
     for file in changed:
         write(file)
     # Once: an administrator may disable them later.

@@ -3,11 +3,12 @@
 # What the scripts here share. They run in a throwaway copy of a suite's tree.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-export SCHEMA KEPT LIST HEADER TABLES
+export SCHEMA KEPT LIST CLEAN HEADER TABLES
 
 SCHEMA=/usr/lib/python3/dist-packages/cloudinit/config/schemas/schema-cloud-config-v1.json
 KEPT=$SCHEMA.without-multihome
 LIST=/etc/cloud/cloud.cfg.d/95_multihome.cfg
+CLEAN=/etc/cloud/clean.d/50-multihome
 TABLES=/etc/iproute2/rt_tables.d/multihome.conf
 # files.HEADER
 HEADER='# Written by cc_multihome; changes are overwritten.'

@@ -24,6 +24,22 @@ grep -q multihome.policy.0.via /tmp/said || fail "$(cat /tmp/said)"
 dpkg --install /tmp/next.deb
 assert_healthy
 
+echo "== files of our names that are somebody else's, with the Python broken"
+for file in "$LIST" "$CLEAN"; do
+    echo 'ssh: {}' >"$file"
+    if multihome integrate --check 2>/tmp/said; then fail "nothing is said"; fi
+    grep -q "$file is not of this package" /tmp/said || fail "$(cat /tmp/said)"
+done
+echo 'raise SystemExit("broken")' >>"$OWN/errors.py"
+dpkg --remove cc-multihome
+dpkg --install /tmp/next.deb
+for file in "$LIST" "$CLEAN"; do
+    grep -qx 'ssh: {}' "$file" || fail "$file is not as it was"
+    rm "$file"
+done
+multihome integrate
+assert_healthy
+
 dpkg --remove cc-multihome
 assert_dpkg_content cloud-init
 [ ! -e "$LIST" ] || fail "the list stays"

@@ -19,7 +19,7 @@ import yaml
 from cc_multihome.cli.main import main
 from cc_multihome.config import schema
 from cc_multihome.errors import CommandError, IntegrationError
-from cc_multihome.files import HEADER, read_text
+from cc_multihome.files import HEADER, File, differs, read_text, write
 from cc_multihome.integrate import schema as integrate_schema
 from cc_multihome.integrate import trial as integrate_trial
 from cc_multihome.integrate import units
@@ -321,6 +321,54 @@ def test_a_strangers_file_is_not_removed(root: Path, dpkg: Dpkg) -> None:
 
     assert finding.state == "wrong"
     assert path.exists()
+
+
+STRANGERS = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(f"etc/cloud/cloud.cfg.d/{FILE_NAME}", id="list"),
+        pytest.param(CLEAN_SCRIPT, id="clean script"),
+    ],
+)
+
+
+@STRANGERS
+@pytest.mark.parametrize("text", ["ssh: {}\n", "", "\udcff"])
+def test_a_strangers_file_is_not_overwritten(
+    root: Path,
+    dpkg: Dpkg,
+    name: str,
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """All else is tied in, and once it has moved, this is, too."""
+    path = root / name
+    write(File(path, text, 0o600))
+
+    (finding,) = [f for f in integrate(root) if f.state == "wrong"]
+
+    assert f"/{name} is not of this package" in finding.message
+    assert "move it" in finding.message
+    assert not differs(File(path, text, 0o600))
+    assert [finding] == [f for f in check(root) if f.state != "right"]
+    assert 1 == main(["integrate", "--check", "--root", str(root)])
+    assert finding.message in capsys.readouterr().err
+    path.rename(path.with_name("60-own"))
+    integrate(root)
+    assert {"right"} == states(check(root))
+
+
+@STRANGERS
+def test_a_strangers_link_is_not_replaced(
+    root: Path, dpkg: Dpkg, name: str
+) -> None:
+    """Wherever it leads to."""
+    path = root / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("nowhere")
+    assert ["wrong"] == [f.state for f in integrate(root) if name in f.message]
+    remove(root)
+    assert path.is_symlink()
 
 
 def test_the_extended_schema_judges_the_key(root: Path, dpkg: Dpkg) -> None:
