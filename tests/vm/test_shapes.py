@@ -51,10 +51,36 @@ def test_a_cell_of_the_matrix_is_green(
         if shape == "same-subnet":
             assert_arp_is_answered_by_the_right_eni(instance)
             assert_settings_come_and_go(instance)
+        if shape == "fifteen":
+            assert_status_has_every_eni(instance, intent)
         if (suite, shape) in REBOOTED:
             boot = instance.vm.reboot()
             assert "done" == boot.cloud_init, boot.why
             assert planned_rules(intent) == sorted(instance.priorities())
+
+
+def assert_status_has_every_eni(instance: LabInstance, intent: Intent) -> None:
+    """Of however many: a line each for people, an entry each for programs.
+
+    And as many are no reason for a second run to find something to do.
+    """
+    enis = intent.shape.enis
+    head, *lines = instance.vm.run("multihome status").out.splitlines()
+    assert head.startswith("multihome: healthy")
+    for eni in enis:
+        (line,) = (it for it in lines if it.startswith(f"{eni.name}\t"))
+        name, eni_id, table, addresses, kernel = line.split("\t")
+        assert (eni.eni_id, "ok") == (eni_id, kernel)
+        assert f"{intent.tables[name]} ({name})" == table
+        # One with twenty addresses does not fill the screen.
+        first, *more = addresses.split(", ")
+        assert eni.ipv4s[0] == first and len(more) <= 2, addresses
+    status = instance.vm.agent.json("multihome status --json")
+    assert [it.name for it in enis] == [
+        it["name"] for it in status["plan"]["interfaces"]
+    ]
+    again = instance.vm.agent.json("multihome apply --json", timeout=200)
+    assert ("unchanged", False) == (again["outcome"], again["changed"])
 
 
 def assert_arp_is_answered_by_the_right_eni(instance: LabInstance) -> None:
