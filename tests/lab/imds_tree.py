@@ -163,8 +163,8 @@ def _eni(shape: Shape, eni: LabEni) -> Tree:
 
 
 def _vpc_ipv6(shape: Shape) -> list[str]:
-    """Return the /56 blocks that a VPC gets for its IPv6 subnets."""
-    blocks = set()
+    """Return the /56 blocks that a VPC gets for its IPv6 subnets, and more."""
+    blocks = set(map(IPv6Network, shape.vpc_ipv6_cidrs))
     for subnet in shape.subnets:
         if subnet.ipv6_cidr:
             block = ip_network(subnet.ipv6_cidr)

@@ -85,6 +85,7 @@ class Shape:
         internet, company: an address of each host that no policy names and
             that the other side does not have.
         internet_ipv6, company_ipv6: the same, where the shape has IPv6.
+        vpc_ipv6_cidrs: the VPC's blocks beside those of its subnets.
         imds_ipv6: whether IMDS answers on [fd00:ec2::254] too, which on EC2
             has to be asked for (HttpProtocolIpv6).
     """
@@ -98,6 +99,7 @@ class Shape:
     company_ipv6: str | None = None
     vpc_id: str = "vpc-0a1b2c3d4e5f60718"
     vpc_cidrs: tuple[str, ...] = ("10.224.184.0/22",)
+    vpc_ipv6_cidrs: tuple[str, ...] = ()
     dns: str = "10.224.184.2"
     region: str = "us-east-1"
     domain: str = "ec2.internal"

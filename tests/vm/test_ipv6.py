@@ -60,6 +60,8 @@ from tests.vm.state import (
     wait_until_gone,
 )
 
+# The VPC gets a block, and somebody is in it, on either side.
+MORE_VPC, NEIGHBOUR = "2001:db8:70::/56", "2001:db8:70::1"
 # So far from the others that its rule is one of its own.
 NEW = "2001:db8:60:1::a5"
 NEW_RULE = (31101, NEW, 20)
@@ -244,6 +246,20 @@ def test_an_address_comes_and_goes_and_others_lose_nothing(
     assert is_answered(dual.vpc.inet, NEW, within=5)
     others_lose_nothing(dual, steady, remove)
     assert_right(dual, DUAL)
+
+
+def test_a_block_that_the_vpc_gets_is_followed(dual: LabInstance) -> None:
+    """By the timer's unit; taken away again, it is let go."""
+    sides = (*DUAL.shape.both_sides, NEIGHBOUR)
+    shape = replace(DUAL.shape, both_sides=sides)
+    configure(dual, "policy: [{to: vpc, via: twin}]\n")
+    for blocks, name in (((MORE_VPC,), "twin"), ((), DUAL.default)):
+        dual.vpc.update(replace(shape, vpc_ipv6_cidrs=blocks))
+        refresh(dual)
+        policy = {**DUAL.policy, NEIGHBOUR: name}
+        assert_flows(dual, replace(DUAL, policy=policy))
+    dual.vpc.update(DUAL.shape)
+    dual.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
 
 
 def test_pins_hold_over_ipv6(dual: LabInstance) -> None:

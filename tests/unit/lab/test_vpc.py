@@ -169,6 +169,9 @@ def test_metadata_of_ipv6_and_prefixes() -> None:
     assert seen["vpc-ipv6-cidr-blocks"] == "2001:db8:1::/56"
     assert seen["ipv4-prefix"] == "10.224.187.16/28"
     assert not [key for key in macs[PRIVATE.mac] if "ipv6" in key]
+    more = imds_tree(replace(shape, vpc_ipv6_cidrs=("2001:db8:2::/56",)))
+    seen = more["meta-data"]["network"]["interfaces"]["macs"][eni.mac]
+    assert seen["vpc-ipv6-cidr-blocks"] == "2001:db8:1::/56\n2001:db8:2::/56"
 
 
 def test_metadata_without_any_ipv4() -> None:
