@@ -86,6 +86,8 @@ class Shape:
             that the other side does not have.
         internet_ipv6, company_ipv6: the same, where the shape has IPv6.
         vpc_ipv6_cidrs: the VPC's blocks beside those of its subnets.
+        autonomous: names of subnets whose router lets hosts choose addresses
+            of their own (the flag A), which no VPC's does.
         imds_ipv6: whether IMDS answers on [fd00:ec2::254] too, which on EC2
             has to be asked for (HttpProtocolIpv6).
     """
@@ -106,6 +108,7 @@ class Shape:
     instance_id: str = "i-0123456789abcdef0"
     instance_type: str = "m6i.large"
     mtu: int = 9001
+    autonomous: tuple[str, ...] = ()
     imds_ipv6: bool = False
 
     def subnet(self, name: str) -> Subnet:

@@ -88,15 +88,16 @@ def _dhcp(shape: Shape) -> Iterator[str]:
             f"{net.netmask},{LEASE}"
         )
     if has_ipv6(shape):
-        # "static" is: no address of the client's own choice (SLAAC), as in
-        # a VPC's router advertisements, which carry M and not A.
+        # "static" alone is: no address of the client's own choice (SLAAC),
+        # as in a VPC's router advertisements, which carry M and not A.
         yield "enable-ra"
         yield f"dhcp-option=option6:dns-server,[{RESOLVER_IPV6}]"
     for subnet in shape.subnets:
         if subnet.ipv6_cidr:
             net6 = ip_network(subnet.ipv6_cidr)
+            chosen = ",slaac" if subnet.name in shape.autonomous else ""
             yield (
-                f"dhcp-range={net6.network_address},static,"
+                f"dhcp-range={net6.network_address},static{chosen},"
                 f"{net6.prefixlen},{LEASE}"
             )
     for eni in shape.enis:

@@ -128,6 +128,23 @@ def test_the_router_advertises_what_ec2_does(lab: Lab) -> None:
         } == seen
 
 
+def test_a_router_may_let_hosts_choose_addresses(lab: Lab) -> None:
+    """As no VPC's does: in one subnet and not in the other, until told."""
+
+    def autonomous() -> dict[str, list[bool]]:
+        heard = {it: ask_router(lab.instance, it) for it in ("front", "back")}
+        return {
+            name: [it["autonomous"] for it in (seen or {})["prefixes"]]
+            for name, seen in heard.items()
+        }
+
+    put_up(lab)
+    lab.vpc.update(replace(SIX, autonomous=("front",)))
+    assert {"front": [True], "back": [False]} == autonomous()
+    lab.vpc.update(SIX)
+    assert {"front": [False], "back": [False]} == autonomous()
+
+
 def test_advertisements_can_be_lost_and_come_back(lab: Lab) -> None:
     """So a test can see what an instance does without them."""
     put_up(lab)
