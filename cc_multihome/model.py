@@ -255,7 +255,9 @@ class Observed:
 
     Attributes:
         addresses: (interface name, address with its prefix length); not
-            those that duplicate address detection has not let through.
+            those that duplicate address detection has not let through:
+        tentative: it is still under way (RFC 4862, 5.4).
+        duplicates: another host on the link has them.
         routes: (interface name, route), unicast only, every table.
         rules: every rule of both families, foreign ones too.
     """
@@ -263,3 +265,5 @@ class Observed:
     addresses: frozenset[tuple[str, Interface]]
     routes: frozenset[tuple[str, Route]]
     rules: frozenset[RoutingPolicyRule]
+    tentative: frozenset[tuple[str, Interface]] = frozenset()
+    duplicates: frozenset[tuple[str, Interface]] = frozenset()

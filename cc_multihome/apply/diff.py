@@ -9,9 +9,11 @@ from ipaddress import ip_network
 
 from cc_multihome.model import (
     LEARNED,
+    Interface,
     Network,
     Observed,
     Plan,
+    PlannedInterface,
     Route,
     RoutingPolicyRule,
 )
@@ -95,13 +97,40 @@ def lost_built_in(
     )
 
 
+def planned_addresses(plan: Plan) -> frozenset[tuple[str, Interface]]:
+    """Return every address of a plan, with its interface's name."""
+    return frozenset(
+        (item.name, address)
+        for item in plan.interfaces
+        for address in item.addresses
+    )
+
+
 def _missing_addresses(plan: Plan, observed: Observed) -> tuple[str, ...]:
     return tuple(
-        f"address {address} on {item.name} is missing"
+        f"address {address} on {_lack(item, address, observed)}"
         for item in plan.interfaces
         for address in item.addresses
         if (item.name, address) not in observed.addresses
     )
+
+
+def _lack(
+    item: PlannedInterface, address: Interface, observed: Observed
+) -> str:
+    """Say what became of an address, after the name of its interface."""
+    if (item.name, address) in observed.duplicates:
+        # Whoever looks for the other host looks among EC2's records.
+        return (
+            f"{item.name} ({item.eni_id}) is a duplicate: another host in its"
+            " subnet has it"
+        )
+    if (item.name, address) in observed.tentative:
+        return (
+            f"{item.name} is tentative: the kernel still asks whether another"
+            " host has it"
+        )
+    return f"{item.name} is missing"
 
 
 def _missing_routes(plan: Plan, observed: Observed) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from cc_multihome.apply.diff import (
     lost_interfaces,
     mismatches,
 )
+from cc_multihome.apply.duplicates import retry_duplicates
 from cc_multihome.apply.foreign import (
     PutForeignBack,
     give_back,
@@ -40,6 +41,7 @@ from cc_multihome.apply.untouched import untouched
 from cc_multihome.apply.verify import (
     LevelResult,
     probe_baseline,
+    read_settled,
     require,
     verify,
 )
@@ -124,8 +126,8 @@ def find_changes(plan: Plan, rendered: Iterable[File]) -> Changes:
     same = untouched(plan, changed, ROOT) if changed or names else None
     if same == ():
         return found
-    kernel = read_kernel()
     part = plan if same is None else replace(plan, interfaces=same)
+    kernel = read_settled(part, read=read_kernel)
     return replace(
         found,
         drift=mismatches(part, kernel),
@@ -221,6 +223,7 @@ def _change(
     checkpoint: Checkpoint,
     foreign: frozenset[Foreign],
 ) -> None:
+    retry_duplicates(plan)
     # Registered first, so they run last, when the old files are back.
     ifnames = [it.ifname for it in plan.interfaces]
     if foreign and (changes.files or changes.drifted):

@@ -15,7 +15,12 @@ from dataclasses import asdict, dataclass, field
 from socket import if_nametoindex
 from typing import Any, Literal
 
-from cc_multihome.apply.diff import describe_rule, mismatches, unheard
+from cc_multihome.apply.diff import (
+    describe_rule,
+    mismatches,
+    planned_addresses,
+    unheard,
+)
 from cc_multihome.apply.probes import ask_all, probes_of
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.networkd import read_link_state
@@ -27,6 +32,8 @@ LOG = logging.getLogger(__name__)
 # networkd needs well under a second; a loaded or emulated machine far more.
 VERIFY_TIMEOUT_S = 60.0
 VERIFY_INTERVAL_S = 0.25
+# Duplicate address detection takes a second, and begins within another one.
+DETECTION_TIMEOUT_S = 5.0
 # An ARP entry that the kernel doubts is asked again after 5 seconds; the
 # metadata service and the resolver answer within milliseconds.
 PROBE_TIMEOUT_S = 20.0
@@ -149,6 +156,29 @@ def wait_until_converged(
         if clock() - started >= timeout:
             silent = unheard(plan, observed)
             raise VerifyError(_explain(missing, observed, timeout, silent))
+        sleep(VERIFY_INTERVAL_S)
+
+
+def read_settled(
+    plan: Plan,
+    *,
+    read: Callable[[], Observed] = read_kernel,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Observed:
+    """Read the kernel, once none of the plan's addresses is in doubt.
+
+    Else one that has just come would be taken for lost, and its link be
+    configured once more. One that stays in doubt is returned as such.
+
+    Raises:
+        CommandError: `ip` failed.
+    """
+    deadline, planned = clock() + DETECTION_TIMEOUT_S, planned_addresses(plan)
+    while True:
+        observed = read()
+        if clock() >= deadline or not planned & observed.tentative:
+            return observed
         sleep(VERIFY_INTERVAL_S)
 
 

@@ -18,7 +18,7 @@ from cc_multihome.apply.diff import mismatches
 from cc_multihome.apply.drift import changed_resolver, changed_settings
 from cc_multihome.apply.lock import holder
 from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
-from cc_multihome.apply.verify import LevelResult, verify
+from cc_multihome.apply.verify import LevelResult, read_settled, verify
 from cc_multihome.cli.verb import InactiveError
 from cc_multihome.config.drop_ins import DROP_INS, read_sources
 from cc_multihome.config.parse import parse
@@ -214,7 +214,10 @@ def uid_of(name: str) -> int | None:
 
 def missing(plan: Plan) -> tuple[str, ...]:
     """Say what the host lacks of the plan, a line each."""
-    kernel = mismatches(plan, read_kernel()) if plan.interfaces else ()
+    if plan.interfaces:
+        kernel = mismatches(plan, read_settled(plan, read=read_kernel))
+    else:
+        kernel = ()
     return (*kernel, *changed_settings(plan), *changed_resolver(plan))
 
 

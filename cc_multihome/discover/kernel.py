@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cc_multihome.model import (
+    Interface,
     Network,
     Observed,
     Route,
@@ -20,6 +21,8 @@ from cc_multihome.run import run
 # It is not there where the kernel was started with ipv6.disable=1. Where
 # IPv6 is off by disable_ipv6 alone, networkd switches it on for its links.
 IPV6 = Path("/proc/sys/net/ipv6")
+# Of devices, by name.
+Addresses = frozenset[tuple[str, Interface]]
 # rtnetlink(7): RTN_UNICAST
 UNICAST = "1"
 ALL_BITS = 0xFFFFFFFF
@@ -55,13 +58,10 @@ def read_kernel() -> Observed:
             rule = _rule(item, family)
             if rule is not None:
                 rules.add(rule)
-    addresses = {
-        (item["ifname"], ip_interface(f"{info['local']}/{info['prefixlen']}"))
-        for item in ip_json("addr", "show")
-        for info in item.get("addr_info", ())
-        if _is_usable(info)
-    }
-    return Observed(frozenset(addresses), frozenset(routes), frozenset(rules))
+    usable, tentative, duplicates = _addresses()
+    return Observed(
+        usable, frozenset(routes), frozenset(rules), tentative, duplicates
+    )
 
 
 def ip_json(*words: str) -> list[dict[str, Any]]:
@@ -76,9 +76,26 @@ def ip_json(*words: str) -> list[dict[str, Any]]:
     return [item for item in json.loads(text or "[]") if item]
 
 
-def _is_usable(info: Mapping[str, Any]) -> bool:
-    """Is it the host's? IPv6 asks the link first (RFC 4862, 5.4)."""
-    return not (info.get("tentative") or info.get("dadfailed"))
+def _addresses() -> tuple[Addresses, Addresses, Addresses]:
+    """Return those that are the host's, those in doubt, and the duplicates.
+
+    IPv6 asks the link first (RFC 4862, 5.4).
+    """
+    found: dict[str, set[tuple[str, Interface]]] = {
+        state: set() for state in ("usable", "tentative", "dadfailed")
+    }
+    for item in ip_json("addr", "show"):
+        for info in item.get("addr_info", ()):
+            address = ip_interface(f"{info['local']}/{info['prefixlen']}")
+            found[_state(info)].add((item["ifname"], address))
+    usable, tentative, duplicates = map(frozenset, found.values())
+    return usable, tentative, duplicates
+
+
+def _state(info: Mapping[str, Any]) -> str:
+    # One that failed keeps the flag of one that waits.
+    flags = ("dadfailed", "tentative")
+    return next((flag for flag in flags if info.get(flag)), "usable")
 
 
 def _is_unicast(item: Mapping[str, Any]) -> bool:

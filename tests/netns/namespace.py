@@ -13,7 +13,7 @@ import base64
 import json
 import pickle
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ READ_KERNEL = (
     "import base64, pickle;"
     "from cc_multihome.discover.kernel import read_kernel;"
     "print(base64.b64encode(pickle.dumps(read_kernel())).decode())"
+)
+CALL = (
+    "import base64, pickle, sys;"
+    "function, plan = pickle.loads(base64.b64decode(sys.argv[1]));"
+    "function(plan)"
 )
 SEND = (
     "import socket, sys; s = socket.socket(type=socket.SOCK_DGRAM);"
@@ -237,6 +242,15 @@ def read_inside(netns: Netns, names: Path | None = None) -> Observed:
     text = netns.run(argv if names is None else with_names(names, argv))
     observed: Observed = pickle.loads(base64.b64decode(text))
     return observed
+
+
+def call_inside(
+    netns: Netns, function: Callable[[Plan], None], plan: Plan
+) -> None:
+    """Call a function of the module's inside, with a plan."""
+    given = base64.b64encode(pickle.dumps((function, plan))).decode()
+    python = [sys.executable, "-c", CALL, given]
+    netns.run(["env", f"PYTHONPATH={REPO}", *python])
 
 
 def with_names(names: Path, argv: Sequence[str]) -> list[str]:

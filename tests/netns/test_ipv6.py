@@ -17,15 +17,18 @@ from ipaddress import ip_address
 import pytest
 
 from cc_multihome.apply.diff import mismatches
+from cc_multihome.apply.duplicates import retry_duplicates
 from cc_multihome.model import Plan, RoutingPolicyRule
 from cc_multihome.numbers import PRIORITY_MAIN_SPECIFIC, PRIORITY_POLICY
 from tests.lab.host import REPO
-from tests.lab.netns import Netns
+from tests.lab.netns import Netns, wait_until
 from tests.netns.namespace import (
+    PEER,
     ROUTER,
     Answer,
     Query,
     ask,
+    call_inside,
     install,
     read_inside,
     veth_commands,
@@ -39,6 +42,8 @@ PRIVATE, SECOND = "2001:db8:0:10::5", "2001:db8:0:10:8000::3"
 PUBLIC = "2001:db8:0:11::5"
 NEIGHBOUR = "2001:db8:0:10:8000::1"
 NAMED, ELSEWHERE = "2001:db8:ffff::14", "2001:db8:eeee::1"
+# A neighbour of public's.
+OTHER = f"{PEER}public"
 CONTAINER = "fd00:d0c::2"
 DOCKER = (
     *veth_commands("docker0"),
@@ -200,8 +205,8 @@ def test_the_plan_reads_back_without_a_mismatch(host: Netns) -> None:
     )
 
 
-def test_an_address_in_doubt_is_missing(host: Netns) -> None:
-    """Duplicate address detection takes a second, or says no."""
+def test_an_address_in_doubt_is_not_there_yet(host: Netns) -> None:
+    """Duplicate address detection takes a second, here a minute."""
     plan = dual_plan()
     install(host, plan)
     host.run(["sysctl", "-qw", "net.ipv6.conf.public.dad_transmits=60"])
@@ -212,9 +217,46 @@ def test_an_address_in_doubt_is_missing(host: Netns) -> None:
         ],
         "-6",
     )
+    waits = "is tentative: the kernel still asks whether another host has it"
     assert mismatches(plan, read_inside(host)) == (
-        f"address {PUBLIC}/128 on public is missing",
+        f"address {PUBLIC}/128 on public {waits}",
     )
+
+
+def test_a_duplicate_is_told_and_has_to_go_before_it_can_come(
+    host: Netns,
+) -> None:
+    """The kernel asks once, and not again where the same is set once more."""
+    plan = dual_plan()
+    ours, theirs = (f"{PUBLIC}/128 dev {it}" for it in ("public", OTHER))
+    fails = "is a duplicate: another host in its subnet has it"
+    told = (f"address {PUBLIC}/128 on public (eni-00000001) {fails}",)
+    install(host, plan, [f"address add {theirs} nodad"])
+    host.ip([f"address del {ours}", f"address add {ours}"])
+    wait_for_mismatches(host, plan, told)
+
+    host.ip([f"address del {theirs}", f"address replace {ours}"])
+    assert told == mismatches(plan, read_inside(host))
+    call_inside(host, retry_duplicates, under_their_names(plan))
+    host.ip([f"address add {ours}"])
+    wait_for_mismatches(host, plan, ())
+
+
+def wait_for_mismatches(
+    host: Netns, plan: Plan, wanted: tuple[str, ...]
+) -> None:
+    """Wait for what duplicate address detection comes to."""
+    wait_until(
+        lambda: wanted == mismatches(plan, read_inside(host)),
+        what=f"what is missing is {wanted}",
+        timeout=20,
+    )
+
+
+def under_their_names(plan: Plan) -> Plan:
+    """Return the plan that a second run makes: the names are given."""
+    items = [replace(item, ifname=item.name) for item in plan.interfaces]
+    return replace(plan, interfaces=tuple(items))
 
 
 def asks(netns: Netns, device: str, seconds: float) -> str:

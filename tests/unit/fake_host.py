@@ -17,6 +17,7 @@ import yaml
 
 from cc_multihome.apply import (
     deadman,
+    duplicates,
     foreign,
     former,
     group,
@@ -108,7 +109,7 @@ class FakeHost:
         patch.setattr(foreign, "read_foreign", lambda: frozenset(self.foreign))
         patch.setattr(foreign, "add_foreign", self.foreign.add)
         for module in (
-            *(apply, group, networkd, nftables, rename, resolver),
+            *(apply, duplicates, group, networkd, nftables, rename, resolver),
             *(services, systemd),
         ):
             patch.setattr(module, "run", self.run)
@@ -121,6 +122,7 @@ class FakeHost:
         patch.setattr(networkd, "if_nametoindex", self.index)
         patch.setattr(networkd, "read_link_state", lambda _: (2e9, {}))
         patch.setattr(apply, "read_kernel", lambda: self.kernel)
+        patch.setattr(duplicates, "read_kernel", lambda: self.kernel)
 
         def wait(wanted: Plan, timeout: float) -> None:
             assert timeout > 0

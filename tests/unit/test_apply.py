@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,15 @@ from cc_multihome.errors import (
 from cc_multihome.files import HEADER
 from cc_multihome.model import Plan
 from cc_multihome.render import RT_TABLES
-from tests.unit.builders import SEED_KEY, observed_of, plan, plan_for
+from tests.unit.builders import (
+    SEED_KEY,
+    eni,
+    instance,
+    observed_of,
+    plan,
+    plan_for,
+    with_ipv6,
+)
 from tests.unit.fake_host import NOBODYS, TIMER, UNREADABLE, FakeHost
 
 OVERLAY = f"run/netplan/{OVERLAY_NAME}"
@@ -469,6 +478,58 @@ def test_what_the_kernel_lost_is_given_back(
     assert "31100: from 10.224.184.51 lookup 10" in caplog.text
     assert "networkctl reconfigure private" in host.calls
     assert RELOAD not in host.calls
+
+
+def test_an_address_in_doubt_is_not_a_lost_one(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its link has just come up: it is waited for, and not set up anew."""
+    host.plan = plan_for({}, instance(with_ipv6(eni(0)), with_ipv6(eni(1))))
+    host.apply()
+    mine = {it for it in host.kernel.addresses if it[1].version == 6}
+    doubtful = replace(
+        host.kernel,
+        addresses=host.kernel.addresses - mine,
+        tentative=frozenset(mine),
+    )
+    readings = iter([doubtful, doubtful])
+    monkeypatch.setattr(
+        apply, "read_kernel", lambda: next(readings, host.kernel)
+    )
+    host.calls.clear()
+    assert not host.apply()
+    assert "networkctl" not in " ".join(host.calls)
+    assert [] == list(readings)
+
+
+def test_an_address_that_another_host_had_is_tried_anew(
+    host: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel does not ask again, whatever networkd says, while it stays.
+
+    It may be gone by then, and another device's is nobody's concern here.
+    """
+    host.plan = plan_for({}, instance(with_ipv6(eni(0)), with_ipv6(eni(1))))
+    host.apply()
+    mine = {it for it in host.kernel.addresses if it[1].version == 6}
+    theirs = ("docker0", ip_interface("fd00:d0c::1/64"))
+    host.kernel = replace(
+        host.kernel,
+        addresses=host.kernel.addresses - mine,
+        duplicates=frozenset({*mine, theirs}),
+    )
+    host.calls.clear()
+    host.failing = {"ip -6 addr del": 1}
+    with caplog.at_level(logging.WARNING):
+        assert host.apply()
+    for name, address in mine:
+        gone = host.calls.index(f"ip -6 addr del {address} dev {name}")
+        assert gone < host.calls.index(f"networkctl reconfigure {name}")
+        assert f"{address} on {name} (eni-" in caplog.text
+    assert "docker0" not in " ".join(host.calls)
+    host.calls.clear()
+    host.apply()
+    assert "addr del" not in " ".join(host.calls)
 
 
 def test_a_repair_that_fails_is_one_that_was_begun(host: FakeHost) -> None:

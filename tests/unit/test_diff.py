@@ -102,6 +102,29 @@ def test_a_missing_address_is_named() -> None:
     )
 
 
+def test_an_address_that_is_not_usable_yet_or_not_at_all_is_told() -> None:
+    """Which ENI has it has to be known to whoever looks for the other."""
+    found = plan_for({}, instance(with_ipv6(eni(0)), with_ipv6(eni(1))))
+    observed = observed_of(found)
+    (one,), (other,) = (
+        [it for it in item.addresses if it.version == 6]
+        for item in found.interfaces
+    )
+    left = frozenset(it for it in observed.addresses if it[1].version == 4)
+    doubtful = replace(
+        observed,
+        addresses=left,
+        tentative=frozenset({("ens5", one)}),
+        duplicates=frozenset({("ens6", other)}),
+    )
+    waits = "is tentative: the kernel still asks whether another host has it"
+    fails = "is a duplicate: another host in its subnet has it"
+    assert mismatches(found, doubtful) == (
+        f"address {one} on ens5 {waits}",
+        f"address {other} on ens6 (eni-00000001) {fails}",
+    )
+
+
 def test_an_address_of_another_prefix_length_is_another() -> None:
     """/32 gives no connected route."""
     found = plan(planned())

@@ -240,13 +240,23 @@ def test_addresses_are_read_with_their_lengths(fake: FakeRun) -> None:
 def test_an_address_that_the_link_has_not_let_through_is_none(
     fake: FakeRun, flag: str
 ) -> None:
-    """Nothing can be sent from it; it counts as not there."""
+    """Nothing can be sent from it; it counts as not there, and is told.
+
+    One that failed keeps the flag of one that waits.
+    """
     info = {"local": "2001:db8::5", "prefixlen": 128}
     usable = {"ifname": "ens5", "addr_info": [info | {"deprecated": True}]}
     found = read(fake, addresses=[usable]).addresses
     assert found == {("ens5", ip_interface("2001:db8::5/128"))}
-    waiting = {"ifname": "ens5", "addr_info": [info | {flag: True}]}
-    assert read(fake, addresses=[waiting]).addresses == frozenset()
+    flags = {"tentative": True, flag: True}
+    waiting = {"ifname": "ens5", "addr_info": [info | flags]}
+    seen = read(fake, addresses=[waiting])
+    assert seen.addresses == frozenset()
+    assert (
+        found
+        == {"tentative": seen.tentative, "dadfailed": seen.duplicates}[flag]
+    )
+    assert not seen.tentative & seen.duplicates
 
 
 def test_a_route_by_a_nexthop_object_is_read(fake: FakeRun) -> None:

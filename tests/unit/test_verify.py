@@ -6,13 +6,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 
 from cc_multihome.apply import verify
 from cc_multihome.apply.verify import (
+    DETECTION_TIMEOUT_S,
     VERIFY_INTERVAL_S,
+    read_settled,
     unselected,
     wait_until_converged,
 )
@@ -136,6 +139,34 @@ def test_a_kernel_that_is_ready_is_not_waited_for() -> None:
 def test_a_kernel_that_becomes_ready_is_waited_for() -> None:
     """networkd works on its own time."""
     assert wait(BARE, BARE, READY).sleeps == [VERIFY_INTERVAL_S] * 2
+
+
+def test_an_address_in_doubt_is_waited_for_and_not_for_ever() -> None:
+    """What is planned alone: one of a device without a carrier stays so."""
+    plan = plan_for({}, instance(with_ipv6(eni(0)), with_ipv6(eni(1))))
+    ready = observed_of(plan)
+    mine = {it for it in ready.addresses if it[1].version == 6}
+    others = frozenset({("docker0", ip_interface("fd00:d0c::1/64"))})
+    doubtful = replace(
+        ready,
+        addresses=ready.addresses - mine,
+        tentative=frozenset(mine) | others,
+    )
+    settled = replace(ready, tentative=others)
+
+    def read(*readings: Observed) -> tuple[Observed, float]:
+        clock, states = Clock(), iter(readings[:-1])
+        found = read_settled(
+            plan,
+            read=lambda: next(states, readings[-1]),
+            clock=clock,
+            sleep=clock.sleep,
+        )
+        return found, clock.now
+
+    assert (settled, 0.0) == read(settled)
+    assert (settled, VERIFY_INTERVAL_S) == read(doubtful, settled)
+    assert (doubtful, DETECTION_TIMEOUT_S) == read(doubtful)
 
 
 def test_a_router_that_does_not_advertise_itself_is_named() -> None:

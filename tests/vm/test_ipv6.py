@@ -32,6 +32,7 @@ from tests.lab.pinging import is_answered, pinging
 from tests.lab.shape import LabEni
 from tests.lab.shapes_ipv6 import CONTAINER, DUAL, ONLY
 from tests.lab.user_data import Intent
+from tests.lab.vpc_rules import gateway_name
 from tests.vm.containers import (
     add_container,
     container_verdicts,
@@ -218,6 +219,35 @@ def test_what_is_deleted_by_hand_is_told_and_comes_back(
 
     assert 0 == dual.vm.run("multihome verify", check=False).status
     assert state == read_both(dual)
+
+
+def test_a_duplicate_is_told_and_comes_back_without_the_other(
+    dual: LabInstance,
+) -> None:
+    """The router plays the host in public's subnet that has the address."""
+    public = DUAL.shape.eni("public")
+    address = f"{public.ipv6s[1]}/128"
+    theirs = f"{address} dev {gateway_name(DUAL.shape.subnet('public'))}"
+    told = (
+        f"address {address} on public ({public.eni_id}) is a duplicate:"
+        " another host in its subnet has it"
+    )
+
+    def is_told() -> bool:
+        return told in dual.vm.run("multihome status", check=False).out
+
+    dual.vpc.router.ip([f"addr add {theirs} nodad"])
+    ours = f"{address} dev public"
+    dual.vm.run(f"ip -6 addr del {ours}; ip -6 addr add {ours}")
+    wait_for(is_told, "no word of a duplicate", within=30)
+    verified = dual.vm.run("multihome verify --timeout 1", check=False)
+    assert 1 == verified.status and told in verified.out, verified
+
+    dual.vpc.router.ip([f"addr del {theirs}"])
+    # It stays one where nobody does anything.
+    assert is_told()
+    refresh(dual)
+    assert_right(dual, DUAL)
 
 
 def test_an_address_comes_and_goes_and_others_lose_nothing(
