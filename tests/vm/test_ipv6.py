@@ -8,6 +8,7 @@ other suites, whose networkd and netplan differ, have the flows once.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -82,6 +83,12 @@ WITH_LATE = replace(
 )
 # The device in the fifth slot; it is not listed and keeps its name.
 LATE_NAME = "ens9"
+# A router that lets hosts choose addresses, and an administrator who wants
+# them to change (RFC 4941). What he says last is what networkd does.
+PRIVATE_PUBLIC = replace(DUAL.shape, autonomous=("public",))
+PRIVACY = "/etc/systemd/network/10-netplan-ens6.network.d/60-privacy.conf"
+WANTED = "[Network]\nIPv6PrivacyExtensions=yes\n"
+TAKEN = f"{WANTED}[IPv6AcceptRA]\nUseAutonomousPrefix=yes\n"
 # Of a learned route, with each advertisement.
 RENEWED = ("expires", "nhid", "nh_info")
 # Of a container; nobody outside knows them.
@@ -422,6 +429,52 @@ def test_lost_advertisements_break_nothing(dual: LabInstance) -> None:
         dual.vpc.lose_advertisements(lost=False)
 
 
+def test_privacy_addresses_are_not_for_an_eni(dual: LabInstance) -> None:
+    """EC2 drops what comes from one, and what is not bound would do so."""
+    dual.vm.run("systemctl stop multihome-refresh.timer")
+    dual.vpc.update(PRIVATE_PUBLIC)
+    say_of_privacy(dual, WANTED)
+    assert 0 == dual.vm.run("multihome verify", check=False).status
+    assert "2" == use_tempaddr(dual)
+    assert_right(dual, DUAL)
+    assert_second_run_changes_nothing(dual)
+
+    # Negative twin: it is heard, and this is what would become of it.
+    say_of_privacy(dual, TAKEN)
+    wait_for(lambda: bool(temporary(dual)), "no temporary address", within=60)
+    assert unbound_source(dual) in temporary(dual)
+
+    say_of_privacy(dual, "")
+    dual.vpc.update(DUAL.shape)
+    assert 0 == dual.vm.run("multihome verify", check=False).status
+    assert_right(dual, DUAL)
+
+
+def say_of_privacy(host: LabInstance, text: str) -> None:
+    """Have networkd configure public with a file of the administrator's."""
+    host.vm.run(f"mkdir -p {os.path.dirname(PRIVACY)}")
+    host.vm.agent.put(text.encode(), PRIVACY)
+    host.vm.run("networkctl reload; networkctl reconfigure public")
+
+
+def use_tempaddr(host: LabInstance) -> str:
+    """Return what the kernel has been told of temporary addresses."""
+    setting = "sysctl -n net.ipv6.conf.public.use_tempaddr"
+    return host.vm.run(setting).out.strip()
+
+
+def temporary(host: LabInstance) -> list[str]:
+    """Return the temporary addresses of public that can be used."""
+    shown = host.ip_json("-6 addr show dev public temporary -tentative")
+    return [it["local"] for one in shown for it in one.get("addr_info", ())]
+
+
+def unbound_source(host: LabInstance) -> str:
+    """Return the source that the kernel would choose."""
+    (found,) = host.ip_json(f"-6 route get {DUAL.unnamed_ipv6}")
+    return str(found["prefsrc"])
+
+
 def test_a_container_of_a_delegated_prefix_answers_by_its_eni(
     dual: LabInstance,
 ) -> None:
@@ -487,7 +540,12 @@ def ask_published(host: LabInstance) -> tuple[dict[str, str], set[str]]:
 def test_both_families_come_up_the_same_after_a_reboot(
     dual: LabInstance,
 ) -> None:
-    """The overlay is gone with /run; the module makes it again."""
+    """The overlay is gone with /run; the module makes it again.
+
+    Also of what networkd takes up before that, where hosts may choose.
+    """
+    dual.vpc.update(PRIVATE_PUBLIC)
+    say_of_privacy(dual, WANTED)
     boot = dual.vm.reboot()
     assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
     assert_right(dual, DUAL)
