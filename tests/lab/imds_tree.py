@@ -7,7 +7,7 @@ The keys: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metad
 from __future__ import annotations
 
 import json
-from ipaddress import IPv6Network, ip_network
+from ipaddress import IPv6Network
 from typing import Any
 
 from tests.lab.shape import LabEni, Shape
@@ -152,7 +152,7 @@ def _eni(shape: Shape, eni: LabEni) -> Tree:
         if values:
             tree[key] = "\n".join(values)
     if subnet.ipv6_cidr:
-        tree["subnet-ipv6-cidr-blocks"] = subnet.ipv6_cidr
+        tree["subnet-ipv6-cidr-blocks"] = "\n".join(subnet.ipv6_cidrs)
         tree["vpc-ipv6-cidr-blocks"] = "\n".join(_vpc_ipv6(shape))
     for key, value in eni.imds.items():
         if value is None:
@@ -166,9 +166,7 @@ def _vpc_ipv6(shape: Shape) -> list[str]:
     """Return the /56 blocks that a VPC gets for its IPv6 subnets, and more."""
     blocks = set(map(IPv6Network, shape.vpc_ipv6_cidrs))
     for subnet in shape.subnets:
-        if subnet.ipv6_cidr:
-            block = ip_network(subnet.ipv6_cidr)
-            assert isinstance(block, IPv6Network)
+        for block in map(IPv6Network, subnet.ipv6_cidrs):
             blocks.add(block.supernet(new_prefix=min(56, block.prefixlen)))
     return [str(block) for block in sorted(blocks)]
 

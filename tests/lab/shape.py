@@ -18,6 +18,7 @@ class Subnet:
         cidr: IPv4; None for a subnet of IPv6 alone.
         default_via: "igw" (internet), "tgw" (company) or None.
         ipv6_cidr: a /64, the only size that EC2 has.
+        more_ipv6_cidrs: further ones; the metadata has a list of them.
     """
 
     name: str
@@ -25,11 +26,18 @@ class Subnet:
     cidr: str | None
     default_via: str | None
     ipv6_cidr: str | None = None
+    more_ipv6_cidrs: tuple[str, ...] = ()
+
+    @property
+    def ipv6_cidrs(self) -> tuple[str, ...]:
+        """Its blocks of IPv6."""
+        first = (self.ipv6_cidr,) if self.ipv6_cidr else ()
+        return (*first, *self.more_ipv6_cidrs)
 
     @property
     def cidrs(self) -> tuple[str, ...]:
         """Its blocks of both families, IPv4 first."""
-        return tuple(it for it in (self.cidr, self.ipv6_cidr) if it)
+        return (*((self.cidr,) if self.cidr else ()), *self.ipv6_cidrs)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An instance with IPv4 and IPv6, and one with IPv6 alone.
 
-private, twin   one subnet, both families           tgw
+private, twin   one subnet, both families, two      tgw
+                blocks of IPv6; twin has an
+                address of each
 public          both families, two IPv6 addresses   igw
                 and a delegated /80
 plain           IPv4 alone                          tgw
@@ -33,7 +35,8 @@ TWIN = LabEni(
     2,
     "private",
     ("10.224.184.60",),
-    ipv6s=("2001:db8:60:2::60",),
+    # The second one is of another block.
+    ipv6s=("2001:db8:60:2::60", "2001:db8:61::60"),
 )
 PLAIN = LabEni(
     "plain",
@@ -47,7 +50,11 @@ DUAL = Intent(
     shape=replace(
         SEED,
         subnets=(
-            replace(SEED.subnets[0], ipv6_cidr="2001:db8:60:2::/64"),
+            replace(
+                SEED.subnets[0],
+                ipv6_cidr="2001:db8:60:2::/64",
+                more_ipv6_cidrs=("2001:db8:61::/64",),
+            ),
             replace(SEED.subnets[1], ipv6_cidr="2001:db8:60:1::/64"),
             Subnet(
                 "plain", "subnet-0eeeeeeeeeeeeeee3", "10.224.187.0/26", "tgw"

@@ -93,8 +93,8 @@ def _dhcp(shape: Shape) -> Iterator[str]:
         yield "enable-ra"
         yield f"dhcp-option=option6:dns-server,[{RESOLVER_IPV6}]"
     for subnet in shape.subnets:
-        if subnet.ipv6_cidr:
-            net6 = ip_network(subnet.ipv6_cidr)
+        for cidr in subnet.ipv6_cidrs:
+            net6 = ip_network(cidr)
             chosen = ",slaac" if subnet.name in shape.autonomous else ""
             yield (
                 f"dhcp-range={net6.network_address},static{chosen},"

@@ -58,11 +58,10 @@ def subnet_link(
     if subnet.cidr:
         net = ip_network(subnet.cidr)
         yield f"addr add {net[1]}/{net.prefixlen} dev {name}"
-    if subnet.ipv6_cidr:
-        # dnsmasq wants an address in each network that it serves. It is a
-        # reserved one and not the first: who takes that one for the gateway
-        # is wrong on EC2 and finds nobody here.
-        net6 = IPv6Network(subnet.ipv6_cidr)
+    # dnsmasq wants an address in each network that it serves. It is a
+    # reserved one and not the first: who takes that one for the gateway is
+    # wrong on EC2 and finds nobody here.
+    for net6 in map(IPv6Network, subnet.ipv6_cidrs):
         yield f"addr add {net6[-1]}/{net6.prefixlen} dev {name} nodad"
     yield f"link set {name} up"
 

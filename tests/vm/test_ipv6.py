@@ -465,8 +465,12 @@ def use_tempaddr(host: LabInstance) -> str:
 
 def temporary(host: LabInstance) -> list[str]:
     """Return the temporary addresses of public that can be used."""
-    shown = host.ip_json("-6 addr show dev public temporary -tentative")
-    return [it["local"] for one in shown for it in one.get("addr_info", ())]
+    (shown,) = host.ip_json("-6 addr show dev public")
+    return [
+        it["local"]
+        for it in shown["addr_info"]
+        if it.get("temporary") and not it.get("tentative")
+    ]
 
 
 def unbound_source(host: LabInstance) -> str:

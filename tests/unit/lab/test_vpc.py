@@ -174,6 +174,33 @@ def test_metadata_of_ipv6_and_prefixes() -> None:
     assert seen["vpc-ipv6-cidr-blocks"] == "2001:db8:1::/56\n2001:db8:2::/56"
 
 
+def test_a_subnet_may_have_several_blocks_of_ipv6() -> None:
+    """In the metadata, at the router, in what it advertises."""
+    more = ("2001:db8:2::/64",)
+    subnet = Subnet("six", "subnet-6", "10.224.187.0/26", None,
+                    "2001:db8:1:a::/64", more)  # fmt: skip
+    eni = replace(PUBLIC, subnet="six", ipv6s=("2001:db8:2::5",))
+    shape = replace(SEED, subnets=(*SEED.subnets, subnet), enis=(PRIVATE, eni))
+    macs = imds_tree(shape)["meta-data"]["network"]["interfaces"]["macs"]
+    seen = macs[eni.mac]
+    assert seen["subnet-ipv6-cidr-blocks"].split() == [
+        "2001:db8:1:a::/64",
+        *more,
+    ]
+    assert seen["vpc-ipv6-cidr-blocks"].split() == [
+        "2001:db8:1::/56",
+        "2001:db8:2::/56",
+    ]
+    assert [
+        "dhcp-range=2001:db8:1:a::,static,64,1h",
+        "dhcp-range=2001:db8:2::,static,64,1h",
+    ] == [
+        line
+        for line in dnsmasq_config(shape, LEASES).splitlines()
+        if line.startswith("dhcp-range=2001:")
+    ]
+
+
 def test_metadata_without_any_ipv4() -> None:
     """Keys of IPv4 are not listed; the VPC has its blocks all the same."""
     tree = imds_tree(SIX)["meta-data"]
