@@ -26,15 +26,19 @@ def retry_duplicates(plan: Plan) -> None:
     Raises:
         CommandError: they cannot be read.
     """
-    duplicates = read_kernel().duplicates
-    for item in plan.interfaces:
-        for address in item.addresses:
-            if (item.ifname, address) in duplicates:
-                where = f"{item.ifname} ({item.eni_id})"
-                LOG.warning(
-                    "a duplicate is tried anew: %s on %s", address, where
-                )
-                _delete(str(address), item.ifname)
+    # IPv4 as networkd has it asks nobody.
+    asked = [
+        (item, address)
+        for item in plan.interfaces
+        for address in item.addresses
+        if address.version == 6
+    ]
+    duplicates = read_kernel().duplicates if asked else ()
+    for item, address in asked:
+        if (item.ifname, address) in duplicates:
+            where = f"{item.ifname} ({item.eni_id})"
+            LOG.warning("a duplicate is tried anew: %s on %s", address, where)
+            _delete(str(address), item.ifname)
 
 
 def _delete(address: str, device: str) -> None:
