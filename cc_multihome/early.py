@@ -21,13 +21,14 @@ from pathlib import Path
 
 from cc_multihome import state
 from cc_multihome.apply.checkpoint import Checkpoint, PutFileBack, Undo
-from cc_multihome.apply.host import find_changes, validate
+from cc_multihome.apply.host import ROOT, find_changes
 from cc_multihome.apply.lock import only_one_run
 from cc_multihome.apply.networkd import generate
 from cc_multihome.apply.nftables import apply_table, find_table_change
 from cc_multihome.apply.rename import rename_links
 from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import apply_sysctls, find_sysctls
+from cc_multihome.apply.validate import validate
 from cc_multihome.decide import decide
 from cc_multihome.discover.imds_tree import instance_from_tree
 from cc_multihome.discover.links import read_links
@@ -126,7 +127,7 @@ def _put_in_place(plan: Plan, rendered: tuple[File, ...]) -> None:
     """Write all files and give all names, or nothing; no networkd yet."""
     # The kernel holds nothing so far, and is not asked.
     changes = find_changes(replace(plan, interfaces=()), rendered)
-    validate(plan, changes)
+    validate(plan, changes.files, ROOT)
     with Checkpoint() as checkpoint:
         # Registered first, so it runs last, when the old files are back.
         checkpoint.add(GenerateAgain())

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +24,7 @@ from cc_multihome.apply.foreign import (
 )
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import remember_groups
-from cc_multihome.apply.networkd import ReloadAgain, generate, take_up
+from cc_multihome.apply.networkd import ReloadAgain, take_up
 from cc_multihome.apply.networkd_files import keep_what_was_read
 from cc_multihome.apply.nftables import (
     TableChange,
@@ -38,6 +36,7 @@ from cc_multihome.apply.resolver import apply_resolver, needs_resolver
 from cc_multihome.apply.services import take_up_files
 from cc_multihome.apply.sysctl import Sysctl, apply_sysctls, find_sysctls
 from cc_multihome.apply.untouched import untouched
+from cc_multihome.apply.validate import validate
 from cc_multihome.apply.verify import (
     LevelResult,
     probe_baseline,
@@ -49,7 +48,6 @@ from cc_multihome.discover.foreign import Foreign
 from cc_multihome.discover.kernel import read_kernel
 from cc_multihome.discover.links import read_links
 from cc_multihome.discover.netplan_files import (
-    DIRECTORIES,
     netdef_ids,
     read_own_overlay,
 )
@@ -196,7 +194,7 @@ def apply_plan(
         keep_what_was_read()
         LOG.info("nothing to change: the host is what the plan says")
         return Applied(changed=False)
-    validate(plan, changes)
+    validate(plan, changes.files, ROOT)
     baseline = probe_baseline(plan) if prove else frozenset()
     checkpoint = Checkpoint(JOURNAL, before_undo)
     try:
@@ -267,34 +265,3 @@ def _write_undoable(file: File, checkpoint: Checkpoint) -> None:
     checkpoint.add(PutFileBack.of(file.path))
     write(file)
     LOG.info("%s %s", "wrote" if file.text else "removed", file.path)
-
-
-def validate(plan: Plan, changes: Changes) -> None:
-    """Let the real netplan read the configuration in a scratch root.
-
-    Raises:
-        ApplyError: netplan refuses it, or makes no file for an ENI; nothing
-            was changed.
-    """
-    with tempfile.TemporaryDirectory(prefix="multihome-") as scratch:
-        root = Path(scratch)
-        for directory in DIRECTORIES:
-            if (ROOT / directory).is_dir():
-                shutil.copytree(ROOT / directory, root / directory)
-        for file in changes.files:
-            if file.path.suffix == ".yaml":
-                inside = root / file.path.relative_to(ROOT)
-                write(File(inside, file.text, file.mode))
-        try:
-            generate(root)
-        except CommandError as err:
-            raise RefusedError(
-                f"netplan refuses it; nothing was changed: {err}"
-            ) from err
-        for item in plan.interfaces:
-            name = f"10-netplan-{item.netdef_id}.network"
-            if not (root / RUN_NETWORKD / name).exists():
-                raise RefusedError(
-                    f"netplan made no {name} for {item.eni_id}; nothing was"
-                    " changed"
-                )
