@@ -145,7 +145,8 @@ def test_a_netdef_that_netplan_makes_no_file_of_changes_nothing(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message names the file and the ENI."""
-    monkeypatch.setattr(apply, "generate", lambda _: None)
+    generate = "cc_multihome.apply.validate.generate"
+    monkeypatch.setattr(generate, lambda _: None)
     before = host.state()
     eni_id = host.plan.interfaces[0].eni_id
     with pytest.raises(ApplyError, match=rf"10-netplan-ens5.*{eni_id}"):
