@@ -24,6 +24,7 @@ from cc_multihome.apply.foreign import (
 )
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import remember_groups
+from cc_multihome.apply.learned import drop_outdated, remember_learned
 from cc_multihome.apply.networkd import ReloadAgain, take_up
 from cc_multihome.apply.networkd_files import keep_what_was_read
 from cc_multihome.apply.nftables import (
@@ -233,11 +234,13 @@ def _change(
     if changes.files:
         checkpoint.add(AwaitAddresses.of(plan))
         remember_groups(ifnames, checkpoint)
+        outdated = remember_learned(plan, changes.files, checkpoint)
         checkpoint.add(ReloadAgain())
         for file in changes.files:
             _write_undoable(file, checkpoint)
         every = all(ifname in changes.names for ifname in ifnames)
         take_up(changes.names, checkpoint, every=every)
+        drop_outdated(outdated, plan)
     else:
         rename_links(changes.names, checkpoint)
     for line in changes.drift:

@@ -16,6 +16,7 @@ from cc_multihome.apply.checkpoint import (
 from cc_multihome.apply.foreign import PutForeignBack
 from cc_multihome.apply.former import AwaitAddresses
 from cc_multihome.apply.group import PutGroupBack
+from cc_multihome.apply.learned import DropLearned
 from cc_multihome.apply.networkd import ReloadAgain
 from cc_multihome.apply.nftables import PutTableBack
 from cc_multihome.apply.rename import RenameBack
@@ -31,6 +32,7 @@ KINDS: dict[str, type[Undo]] = {
     undo.kind: undo
     for undo in (
         AwaitAddresses,
+        DropLearned,
         PutFileBack,
         PutForeignBack,
         PutGroupBack,

@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 from cc_multihome.files import HEADER
-from cc_multihome.model import PlannedInterface, Route, RoutingPolicyRule
+from cc_multihome.model import (
+    LEARNED,
+    PlannedInterface,
+    Route,
+    RoutingPolicyRule,
+)
 from cc_multihome.render.netplan import is_netplan_route, is_netplan_rule
 
 DROP_IN_NAME = "50-multihome.conf"
@@ -64,6 +69,17 @@ def _route(route: Route) -> str:
     if route.metric is not None:
         lines.append(f"Metric={route.metric}")
     return "\n".join(lines) + "\n"
+
+
+def learned_routes(text: str) -> frozenset[tuple[str, int]]:
+    """Read a drop-in of ours again: (destination, table) by its router."""
+    found = set()
+    for section in text.split("\n\n"):
+        head, *lines = section.splitlines() or [""]
+        if head == "[Route]" and f"Gateway={LEARNED}" in lines:
+            said = dict(line.split("=", 1) for line in lines)
+            found.add((said["Destination"], int(said["Table"])))
+    return frozenset(found)
 
 
 def _rule(rule: RoutingPolicyRule) -> str:

@@ -21,6 +21,7 @@ from cc_multihome.apply import (
     foreign,
     former,
     group,
+    learned,
     networkd,
     networkd_files,
     nftables,
@@ -32,6 +33,7 @@ from cc_multihome.apply import (
     verify,
 )
 from cc_multihome.apply import host as apply
+from cc_multihome.apply.learned import Learned
 from cc_multihome.apply.probes import Probe
 from cc_multihome.apply.verify import wait_until_converged
 from cc_multihome.discover import systemd
@@ -71,6 +73,7 @@ class FakeHost:
             dollar sign stands for its end.
         calls: every command, in order.
         foreign: rules and routes of others; networkd drops them.
+        outdated: routes by learned routers that networkd keeps besides.
         silent: labels of probes that get no answer.
         networkd_type: the type of networkd's unit.
         armed: whether the timer that would undo it all runs.
@@ -86,6 +89,7 @@ class FakeHost:
         self.failing: dict[str, int] = {}
         self.calls: list[str] = []
         self.foreign: set[Foreign] = set()
+        self.outdated: set[Learned] = set()
         self.silent: set[str] = set()
         self.armed = False
         self.put(CLOUD_INIT, CLOUD_INIT_TEXT)
@@ -109,8 +113,8 @@ class FakeHost:
         patch.setattr(foreign, "read_foreign", lambda: frozenset(self.foreign))
         patch.setattr(foreign, "add_foreign", self.foreign.add)
         for module in (
-            *(apply, duplicates, group, networkd, nftables, rename, resolver),
-            *(services, systemd),
+            *(apply, duplicates, group, learned, networkd, nftables, rename),
+            *(resolver, services, systemd),
         ):
             patch.setattr(module, "run", self.run)
         patch.setattr(former, "if_nametoindex", self.index)
@@ -123,6 +127,8 @@ class FakeHost:
         patch.setattr(networkd, "read_link_state", lambda _: (2e9, {}))
         patch.setattr(apply, "read_kernel", lambda: self.kernel)
         patch.setattr(duplicates, "read_kernel", lambda: self.kernel)
+        patch.setattr(learned, "read_learned", self.read_learned)
+        patch.setattr(learned, "LEAST_S", 0.0)
 
         def wait(wanted: Plan, timeout: float) -> None:
             assert timeout > 0
@@ -178,6 +184,14 @@ class FakeHost:
         units = {name: vars(unit) for name, unit in self.units.items()}
         # A copy: the units go on changing.
         return self.tree(), repr(units), sorted(self.links)
+
+    def read_learned(self) -> frozenset[Learned]:
+        """Return what an advertisement has brought."""
+        return frozenset(
+            (name, str(route.to), route.table)
+            for name, route in self.kernel.routes
+            if route.to.version == 6 and route.via
+        ) | frozenset(self.outdated)
 
     def name(self, index: int) -> str:
         """Stand in for if_indextoname()."""

@@ -287,14 +287,32 @@ def test_an_address_comes_and_goes_and_others_lose_nothing(
 
 def test_a_block_that_the_vpc_gets_is_followed(dual: LabInstance) -> None:
     """By the timer's unit; taken away again, it is let go."""
-    sides = (*DUAL.shape.both_sides, NEIGHBOUR)
-    shape = replace(DUAL.shape, both_sides=sides)
     configure(dual, "policy: [{to: vpc, via: twin}]\n")
     for blocks, name in (((MORE_VPC,), "twin"), ((), DUAL.default)):
-        dual.vpc.update(replace(shape, vpc_ipv6_cidrs=blocks))
+        intent = with_neighbour(name)
+        dual.vpc.update(replace(intent.shape, vpc_ipv6_cidrs=blocks))
         refresh(dual)
-        policy = {**DUAL.policy, NEIGHBOUR: name}
-        assert_flows(dual, replace(DUAL, policy=policy))
+        assert [] == wrong(dual, unbound(intent))
+    dual.vpc.update(DUAL.shape)
+    dual.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
+
+
+def with_neighbour(via: str) -> Intent:
+    """Have somebody be there, by one of the ENIs."""
+    sides = (*DUAL.shape.both_sides, NEIGHBOUR)
+    shape = replace(DUAL.shape, both_sides=sides)
+    return replace(DUAL, shape=shape, policy={**DUAL.policy, NEIGHBOUR: via})
+
+
+def test_another_default_or_way_is_the_only_one(dual: LabInstance) -> None:
+    """networkd keeps what it has learned for the routes of before."""
+    for default, via in (("private", "public"), ("public", "twin")):
+        policy = f"[{{to: '{NEIGHBOUR}', via: {via}}}]"
+        configure(dual, f"default: {default}\npolicy: {policy}\n")
+        intent = replace(with_neighbour(via), default=default)
+        dual.vpc.update(intent.shape)
+        assert planned_defaults(intent) == ipv6_defaults(dual)
+        assert [] == wrong(dual, unbound(intent))
     dual.vpc.update(DUAL.shape)
     dual.vm.run(f"rm {DROP_IN}; {APPLY}", timeout=200)
 
