@@ -562,12 +562,7 @@ def ask_published(host: LabInstance) -> tuple[dict[str, str], set[str]]:
 def test_both_families_come_up_the_same_after_a_reboot(
     dual: LabInstance,
 ) -> None:
-    """The overlay is gone with /run; the module makes it again.
-
-    Also of what networkd takes up before that, where hosts may choose.
-    """
-    dual.vpc.update(PRIVATE_PUBLIC)
-    say_of_privacy(dual, WANTED)
+    """The overlay is gone with /run; the module makes it again."""
     boot = dual.vm.reboot()
     assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
     assert_right(dual, DUAL)
