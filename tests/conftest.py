@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tests are run: CI has no time for all of them on every suite."""
+"""Which tests are run: CI has no time for all of them."""
 
 from __future__ import annotations
 
 import pytest
 
-EVERY_SUITE = "--every-suite"
+THOROUGH = "--thorough"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that asks for all."""
     parser.addoption(
-        EVERY_SUITE,
+        THOROUGH,
         action="store_true",
-        help="also what another suite has shown already",
+        help="also what other tests have shown in much the same way",
     )
 
 
@@ -21,9 +21,9 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Leave out what is marked; pytest says how many those are."""
-    if config.getoption(EVERY_SUITE):
+    if config.getoption(THOROUGH):
         return
-    left_out = [it for it in items if it.get_closest_marker("every_suite")]
+    left_out = [it for it in items if it.get_closest_marker("thorough")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [it for it in items if it not in left_out]

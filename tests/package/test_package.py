@@ -30,6 +30,12 @@ SCRIPT_TIMEOUT_S = 300.0
 # Debian's own pip, for trees that have none; it runs on Python up to 3.11.
 PIP_WHEELS = Path("/usr/share/python-wheels")
 PIP_SUITE = "bookworm"
+# The oldest cloud-init and the newest; what lies between.
+SUITES = (
+    "bookworm",
+    "sid",
+    pytest.param("trixie", marks=pytest.mark.thorough),
+)
 # The newest: what is missing there is missing first.
 RECIPE_SUITE = "sid"
 RECIPES = REPO / "docs/image-pipelines"
@@ -60,14 +66,14 @@ def run_script(suite: str, name: str, binds: Mapping[Path, str]) -> None:
     assert 0 == done.status, done.err[-2000:]
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "trixie", "sid"])
+@pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("script", ["lifecycle", "cloud_init"])
 def test_in_a_suites_tree(deb: Path, suite: str, script: str) -> None:
     """Installed and purged, and with cloud-init changing under it."""
     run_script(suite, script, {deb: "/deb/cc-multihome.deb"})
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "trixie", "sid"])
+@pytest.mark.parametrize("suite", SUITES)
 def test_cleaning_a_mounted_image_puts_the_resolver_back(
     deb: Path, suite: str
 ) -> None:
@@ -84,6 +90,7 @@ def test_pip_and_integrate_do_what_the_package_does(tmp_path: Path) -> None:
     run_script(PIP_SUITE, "pip", {it: f"/deb/{it.name}" for it in wheels})
 
 
+@pytest.mark.thorough
 def test_an_image_is_made_with_it(deb: Path, tmp_path: Path) -> None:
     """By the recipe that the lab's images are made by, too; not kept.
 

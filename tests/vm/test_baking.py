@@ -163,7 +163,7 @@ def assert_is_another(disks: Disks, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["running", pytest.param("cleaned", marks=pytest.mark.every_suite)],
+    ["running", pytest.param("cleaned", marks=pytest.mark.thorough)],
 )
 def test_another_instance_without_a_key_is_stock(
     disks: Disks, kind: str
@@ -180,7 +180,7 @@ def test_another_instance_without_a_key_is_stock(
 @pytest.mark.parametrize(
     "intent",
     [
-        pytest.param(ONE_MORE, id="one-more"),
+        pytest.param(ONE_MORE, id="one-more", marks=pytest.mark.thorough),
         pytest.param(ONE_FEWER, id="one-fewer"),
     ],
 )
@@ -198,7 +198,7 @@ def test_the_same_instance_with_another_number_of_enis(
         assert_flows(same, intent)
 
 
-@pytest.mark.every_suite
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "disks", ["bookworm", "sid"], indirect=True, scope="module"
 )

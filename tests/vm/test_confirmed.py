@@ -134,6 +134,15 @@ KILLS = {
 }
 
 
+# Others stand close by.
+MORE_KILLS = (
+    "before its first step",
+    "after its last file",
+    "after the first name",
+    "after the resolver's former state",
+)
+
+
 def kill(host: Host, where: str) -> None:
     """Have a run die there, and see that it had come so far."""
     it = KILLS[where]
@@ -142,7 +151,13 @@ def kill(host: Host, where: str) -> None:
     assert 0 == host.vm.run(it.seen, check=False).status, it.seen
 
 
-@pytest.mark.parametrize("where", KILLS)
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(it, marks=[pytest.mark.thorough] * (it in MORE_KILLS))
+        for it in KILLS
+    ],
+)
 def test_killed_at_any_step(host: Host, where: str) -> None:
     """The timer outside brings back cloud-init's networking."""
     what = f"kill -9 {where}"
@@ -459,6 +474,7 @@ def test_a_reset_in_the_middle(host: Host) -> None:
         assert ("done", "running") == (boot.cloud_init, boot.system), boot.why
 
 
+@pytest.mark.thorough
 def test_a_reset_between_resolv_conf_and_resolved(host: Host) -> None:
     """What is not gone with /run: the file is there, resolved not yet off."""
     with host.case("reset after resolv.conf", "applied", start=STOCK):

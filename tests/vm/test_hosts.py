@@ -320,6 +320,7 @@ def test_static_routes_of_main_hold_for_their_enis_address(
     assert "10.224.184.1" == hop(PRIVATE)
 
 
+@pytest.mark.thorough
 def test_pins_are_refused_where_no_socket_can_be_marked(
     lab_run: Run, deb: Path
 ) -> None:

@@ -589,7 +589,10 @@ def test_ipv6_alone_needs_no_second_run(only: LabInstance) -> None:
     assert_right(only, ONLY)
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "sid"])
+@pytest.mark.parametrize(
+    "suite",
+    [pytest.param("bookworm", marks=pytest.mark.thorough), "sid"],
+)
 def test_both_families_are_right_on_other_suites(
     lab_run: Run, deb: Path, suite: str
 ) -> None:

@@ -64,15 +64,12 @@ OUR_RULES = {31000, 31100, 31101}
 
 
 def on(*suites: str, more: tuple[str, ...] = ()) -> pytest.MarkDecorator:
-    """Run a test on these suites, and on `more` with --every-suite alone.
-
-    All of sid is among the latter.
-    """
+    """Run a test on these suites, and on `more` with --thorough alone."""
     return pytest.mark.parametrize(
         "host",
         [
             *(pytest.param(it) for it in suites),
-            *(pytest.param(it, marks=pytest.mark.every_suite) for it in more),
+            *(pytest.param(it, marks=pytest.mark.thorough) for it in more),
         ],
         indirect=True,
         scope="module",
@@ -136,7 +133,7 @@ def assert_costs_nothing(host: PackageHost) -> None:
     assert float(took.split()[-1]) < MOST_WITHOUT_KEY_S
 
 
-@on("trixie", "bookworm", more=("sid",))
+@on("trixie", more=("bookworm", "sid"))
 def test_a_bad_key_is_pointed_at_and_the_network_is_stock(
     host: PackageHost,
 ) -> None:
@@ -190,7 +187,7 @@ def detach_third(host: PackageHost) -> None:
     host.it.vpc.update(SEED_INTENT.shape)
 
 
-@on("bookworm", more=("sid",))
+@on(more=("bookworm", "sid"))
 def test_a_reboot_gives_the_same(host: PackageHost) -> None:
     """The same instance, no new one."""
     before = host.network()
@@ -199,7 +196,7 @@ def test_a_reboot_gives_the_same(host: PackageHost) -> None:
     assert before == host.network()
 
 
-@on("bookworm")
+@on(more=("bookworm",))
 def test_rules_and_routes_of_others_stay(host: PackageHost) -> None:
     """Through whatever is changed; on trixie it is test_theirs.py's."""
     before = read_state(host.it)

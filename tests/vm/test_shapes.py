@@ -25,17 +25,25 @@ from tests.lab.user_data import Intent
 from tests.vm.state import RUN_AGAIN, assert_flows
 
 CASES = (
-    ("trixie", "primary"),
     ("trixie", "same-subnet"),
     ("trixie", "cards"),
     ("trixie", "fifteen"),
     # The seed on bookworm and sid: test_package.py.
 )
+# Also without any name, as `bare` below.
+MORE_CASES = (("trixie", "primary"),)
 REBOOTED = (("trixie", "cards"),)
 
 
 @pytest.mark.parametrize(
-    ("suite", "shape"), [pytest.param(*it, id="-".join(it)) for it in CASES]
+    ("suite", "shape"),
+    [
+        *(pytest.param(*it, id="-".join(it)) for it in CASES),
+        *(
+            pytest.param(*it, id="-".join(it), marks=pytest.mark.thorough)
+            for it in MORE_CASES
+        ),
+    ],
 )
 def test_a_cell_of_the_matrix_is_green(
     lab_run: Run, deb: Path, suite: str, shape: str
