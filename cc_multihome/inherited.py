@@ -26,7 +26,6 @@ LOG = logging.getLogger(__name__)
 
 # cloud-init's name for: nobody said which instance this is.
 UNKNOWN = ("", "iid-datasource-none")
-PLANS = (state.KEY, state.KEPT, state.PREVIOUS, state.FAILED)
 USER_DATA = Path("/var/lib/cloud/instance/user-data.txt")
 
 
@@ -79,7 +78,7 @@ def drop_everything(*, for_image: bool = False) -> None:
         state.set_active(None)
         # A plan must not outlive a resolver that cannot be put back: a
         # rollback would go to another instance's.
-        state.forget(*PLANS)
+        state.forget(*state.PLANS)
         tables = ROOT / RT_TABLES
         if is_ours(tables):
             write(File(tables, None))

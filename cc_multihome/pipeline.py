@@ -165,8 +165,7 @@ def take_away(trigger: str = "refresh") -> Result:
     with _recorded(trigger) as run:
         _undo_unfinished()
         changed = _take_all_back()
-        names = (state.KEY, state.KEPT, state.PREVIOUS, state.FAILED)
-        state.forget(*names)
+        state.forget(*state.PLANS)
         follow.end()
         result = Result("restored", changed)
         run.record(result)

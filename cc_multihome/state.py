@@ -32,6 +32,8 @@ PREVIOUS = "previous.json"
 STATUS = "status.json"
 # The last plan that was taken back, and why.
 FAILED = "failed.json"
+# What a key has led to; goes with it.
+PLANS = (KEY, KEPT, PREVIOUS, FAILED)
 # The plan that is being applied; in this boot only.
 ATTEMPT = "attempt.json"
 # In this boot the key is in force; says who put it so: "boot", "kept" or

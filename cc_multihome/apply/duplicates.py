@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 
-from cc_multihome.discover.kernel import read_kernel
+from cc_multihome.discover.kernel import read_addresses
 from cc_multihome.errors import CommandError
 from cc_multihome.model import Plan
 from cc_multihome.run import run
@@ -33,7 +33,9 @@ def retry_duplicates(plan: Plan) -> None:
         for address in item.addresses
         if address.version == 6
     ]
-    duplicates = read_kernel().duplicates if asked else ()
+    if not asked:
+        return
+    _, _, duplicates = read_addresses()
     for item, address in asked:
         if (item.ifname, address) in duplicates:
             where = f"{item.ifname} ({item.eni_id})"

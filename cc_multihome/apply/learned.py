@@ -22,7 +22,7 @@ from cc_multihome.errors import CommandError
 from cc_multihome.files import File, read_text
 from cc_multihome.model import LEARNED, Plan
 from cc_multihome.numbers import MAIN_TABLE
-from cc_multihome.render.networkd import DROP_IN_NAME, learned_routes
+from cc_multihome.render.networkd import learned_routes, netdef_of
 from cc_multihome.run import run
 
 LOG = logging.getLogger(__name__)
@@ -30,9 +30,6 @@ LOG = logging.getLogger(__name__)
 # rtnetlink(7): RTPROT_RA
 PROTOCOL = "9"
 LEARNED_INTERVAL_S = 0.25
-
-# Of the folder that the drop-in for a netdef is in (render/networkd.py).
-UNIT_BEGINS, UNIT_ENDS = "10-netplan-", ".network.d"
 
 # A device's name, a destination and a table.
 Learned = tuple[str, str, int]
@@ -108,13 +105,13 @@ def remember_learned(
     """
     outdated: set[Learned] = set()
     back: set[Learned] = set()
-    items = {_unit(item.netdef_id): item for item in plan.interfaces}
+    items = {item.netdef_id: item for item in plan.interfaces}
     for file in files:
-        unit = file.path.parent.name
-        if file.path.name == DROP_IN_NAME and unit.startswith(UNIT_BEGINS):
-            item, former = items.get(unit), read_text(file.path)
+        netdef_id = netdef_of(file.path)
+        if netdef_id is not None:
+            item, former = items.get(netdef_id), read_text(file.path)
             # One that is released goes by the id of cloud-init's netdef.
-            now = item.name if item else _netdef_id(unit)
+            now = item.name if item else netdef_id
             then = item.ifname if item else now
             outdated.update((now, *it) for it in _only(former, file.text))
             back.update((then, *it) for it in _only(file.text, former))
@@ -161,14 +158,6 @@ def _only(this: str | None, other: str | None) -> Iterator[tuple[str, int]]:
     for to, table in learned_routes(this or "") - learned_routes(other or ""):
         if other is not None or table != MAIN_TABLE:
             yield to, table
-
-
-def _unit(netdef_id: str) -> str:
-    return f"{UNIT_BEGINS}{netdef_id}{UNIT_ENDS}"
-
-
-def _netdef_id(unit: str) -> str:
-    return unit.removeprefix(UNIT_BEGINS).removesuffix(UNIT_ENDS)
 
 
 def _delete(device: str, to: str, table: str) -> None:

@@ -58,7 +58,7 @@ def read_kernel() -> Observed:
             rule = _rule(item, family)
             if rule is not None:
                 rules.add(rule)
-    usable, tentative, duplicates = _addresses()
+    usable, tentative, duplicates = read_addresses()
     return Observed(
         usable, frozenset(routes), frozenset(rules), tentative, duplicates
     )
@@ -76,10 +76,13 @@ def ip_json(*words: str) -> list[dict[str, Any]]:
     return [item for item in json.loads(text or "[]") if item]
 
 
-def _addresses() -> tuple[Addresses, Addresses, Addresses]:
+def read_addresses() -> tuple[Addresses, Addresses, Addresses]:
     """Return those that are the host's, those in doubt, and the duplicates.
 
     IPv6 asks the link first (RFC 4862, 5.4).
+
+    Raises:
+        CommandError: `ip` failed.
     """
     found: dict[str, set[tuple[str, Interface]]] = {
         state: set() for state in ("usable", "tentative", "dadfailed")

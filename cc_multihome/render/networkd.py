@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cc_multihome.files import HEADER
 from cc_multihome.model import (
     LEARNED,
@@ -13,11 +15,21 @@ from cc_multihome.model import (
 from cc_multihome.render.netplan import is_netplan_route, is_netplan_rule
 
 DROP_IN_NAME = "50-multihome.conf"
+# Of the folder that the drop-in for a netdef is in.
+FOLDER_BEGINS, FOLDER_ENDS = "10-netplan-", ".network.d"
 
 
 def drop_in_path(item: PlannedInterface) -> str:
     """Return the path below networkd's folder; it follows the netdef's id."""
-    return f"10-netplan-{item.netdef_id}.network.d/{DROP_IN_NAME}"
+    return f"{FOLDER_BEGINS}{item.netdef_id}{FOLDER_ENDS}/{DROP_IN_NAME}"
+
+
+def netdef_of(path: Path) -> str | None:
+    """Return whose drop-in a path is, by the netdef's id; None: no one's."""
+    folder = path.parent.name
+    if path.name != DROP_IN_NAME or not folder.startswith(FOLDER_BEGINS):
+        return None
+    return folder.removeprefix(FOLDER_BEGINS).removesuffix(FOLDER_ENDS)
 
 
 def drop_in(item: PlannedInterface, ifgroup: int | None) -> str:

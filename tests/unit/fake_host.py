@@ -38,6 +38,7 @@ from cc_multihome.apply.probes import Probe
 from cc_multihome.apply.verify import wait_until_converged
 from cc_multihome.discover import systemd
 from cc_multihome.discover.foreign import Foreign
+from cc_multihome.discover.kernel import Addresses
 from cc_multihome.errors import CommandError
 from cc_multihome.files import File
 from cc_multihome.model import Observed, Plan
@@ -126,7 +127,7 @@ class FakeHost:
         patch.setattr(networkd, "if_nametoindex", self.index)
         patch.setattr(networkd, "read_link_state", lambda _: (2e9, {}))
         patch.setattr(apply, "read_kernel", lambda: self.kernel)
-        patch.setattr(duplicates, "read_kernel", lambda: self.kernel)
+        patch.setattr(duplicates, "read_addresses", self.read_addresses)
         patch.setattr(learned, "read_learned", self.read_learned)
         patch.setattr(learned, "LEAST_S", 0.0)
 
@@ -184,6 +185,11 @@ class FakeHost:
         units = {name: vars(unit) for name, unit in self.units.items()}
         # A copy: the units go on changing.
         return self.tree(), repr(units), sorted(self.links)
+
+    def read_addresses(self) -> tuple[Addresses, Addresses, Addresses]:
+        """Stand in for the one of discover/kernel.py."""
+        seen = self.kernel
+        return seen.addresses, seen.tentative, seen.duplicates
 
     def read_learned(self) -> frozenset[Learned]:
         """Return what an advertisement has brought."""
