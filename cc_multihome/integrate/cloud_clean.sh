@@ -5,7 +5,11 @@
 cd /
 status=0
 /usr/bin/python3 -m cc_multihome.inherited || status=$?
-rm -f /run/multihome/active /etc/iproute2/rt_tables.d/multihome.conf
+rm -f /run/multihome/active
+names=/etc/iproute2/rt_tables.d/multihome.conf
+if grep -qsF 'Written by cc_multihome; changes are overwritten.' "$names"; then
+    rm -f "$names"
+fi
 # From Debian 13 on iproute2 has no folder in /etc: the module made it.
 for folder in /etc/iproute2/rt_tables.d /etc/iproute2; do
     dpkg-query --search "$folder" >/dev/null 2>&1 ||

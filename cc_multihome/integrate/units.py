@@ -60,12 +60,10 @@ def _put(root: Path) -> Iterator[Finding]:
         yield from _remove(root)
         yield Finding(NAME, "right", "they are the package's")
         return
-    changed = [file for file in unit_files(root) if differs(file)]
+    changed = _changed(root)
     if not changed:
         yield Finding(NAME, "right", f"they are in /{SYSTEM} and /{RULES}")
         return
-    for file in changed:
-        require_no_strangers(root, file.path)
     for file in changed:
         write(file)
     # Once: an administrator may disable them later.
@@ -81,11 +79,23 @@ def _check(root: Path) -> Iterator[Finding]:
             yield Finding(NAME, "wrong", f"{message}: {REMEDY}")
         else:
             yield Finding(NAME, "right", "they are the package's")
-    elif any(differs(file) for file in unit_files(root)):
+    elif _changed(root):
         message = "some are missing or of another version"
         yield Finding(NAME, "wrong", f"{message}: {REMEDY}")
     else:
         yield Finding(NAME, "right", f"they are in /{SYSTEM} and /{RULES}")
+
+
+def _changed(root: Path) -> tuple[File, ...]:
+    """Find what is to be written.
+
+    Raises:
+        IntegrationError: there is one of somebody else's.
+    """
+    changed = tuple(file for file in unit_files(root) if differs(file))
+    for file in changed:
+        require_no_strangers(root, file.path)
+    return changed
 
 
 def _remove(root: Path) -> Iterator[Finding]:

@@ -21,8 +21,8 @@ from cc_multihome.config import schema
 from cc_multihome.errors import CommandError, IntegrationError
 from cc_multihome.files import HEADER, File, differs, read_text, write
 from cc_multihome.integrate import schema as integrate_schema
+from cc_multihome.integrate import schema_text, units
 from cc_multihome.integrate import trial as integrate_trial
-from cc_multihome.integrate import units
 from cc_multihome.integrate.modules import (
     FILE_NAME,
     add_module,
@@ -328,6 +328,9 @@ STRANGERS = pytest.mark.parametrize(
     [
         pytest.param(f"etc/cloud/cloud.cfg.d/{FILE_NAME}", id="list"),
         pytest.param(CLEAN_SCRIPT, id="clean script"),
+        pytest.param(
+            f"etc/systemd/system/{units.TIMER}", id="unit of systemd"
+        ),
     ],
 )
 
@@ -364,7 +367,7 @@ def test_a_strangers_link_is_not_replaced(
 ) -> None:
     """Wherever it leads to."""
     path = root / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to("nowhere")
     assert ["wrong"] == [f.state for f in integrate(root) if name in f.message]
     remove(root)
@@ -387,7 +390,7 @@ def test_the_extended_schema_judges_the_key(root: Path, dpkg: Dpkg) -> None:
 def test_the_schema_of_old_cloud_init_stays_open() -> None:
     """Up to 23.3 any top-level key may be there."""
     old: dict[str, object] = {"$defs": {}, "allOf": []}
-    document = json.loads(integrate_schema.extend(json.dumps(old), {}))
+    document = json.loads(schema_text.extend(json.dumps(old), {}))
 
     assert "properties" not in document
     assert jsonschema.Draft4Validator(document).is_valid({"own": 1})
@@ -398,7 +401,7 @@ def test_keywords_that_cloud_init_breaks_are_left_out() -> None:
     key_schema = schema.load()["properties"]["multihome"]
     assert '"not"' in json.dumps(key_schema)
 
-    safe = integrate_schema.keep_safe_keywords(key_schema)
+    safe = schema_text.keep_safe_keywords(key_schema)
 
     assert '"not"' not in json.dumps(safe)
     assert set(key_schema["properties"]) == set(safe["properties"])
