@@ -19,9 +19,10 @@ import pytest
 
 from cc_multihome.version import __version__
 from tests.lab import user_data
+from tests.lab.chroot import SOURCES, chroot_run
 from tests.lab.cleanup import Run
 from tests.lab.expected import planned_rules
-from tests.lab.image import with_package
+from tests.lab.image import stock, with_package
 from tests.lab.instance import booted
 from tests.lab.pinging import is_answered, pinging
 from tests.lab.shape import THIRD, WITH_THIRD
@@ -61,6 +62,9 @@ STATE = ("/run/multihome", "/var/lib/multihome")
 ONE_MORE = "198.51.100.8"
 POLICY = "ip route show table 30999"
 OUR_RULES = {31000, 31100, 31101}
+# Whose cloud-init a suite's hosts get next; from Debian 12's on, user-data
+# with an unknown key is refused.
+NEXT_SUITE = {"bookworm": "trixie", "trixie": "sid"}
 
 
 def on(*suites: str, more: tuple[str, ...] = ()) -> pytest.MarkDecorator:
@@ -368,3 +372,44 @@ def test_an_administrators_own_list_wins_and_is_told(
     assert host.stock == host.network()
     assert_primary_is_reached(host)
     host.run(f"rm {OWN_LIST}; multihome integrate --check")
+
+
+@on(more=("trixie", "bookworm"))
+def test_cloud_init_is_upgraded_under_it(
+    host: PackageHost, tmp_path: Path
+) -> None:
+    """To the next suite's, while both ENIs are pinged; and the boot after."""
+    host.run("dpkg -i /root/cc-multihome.deb")
+    host.data = NO_KEY
+    host.become(GOOD_KEY)
+    host.assert_done()
+    before = host.network()
+    put_next_cloud_init(host, tmp_path)
+    with ExitStack() as stack:
+        pings = host.pinged(stack)
+        # Not all that it depends on is in the image.
+        host.run(
+            "dpkg --force-depends --force-confdef -i /root/cloud-init.deb"
+        )
+    for name, item in pings.items():
+        print(f"{host.suite}: cloud-init upgraded: {name} {item}")
+        assert item.received > 0
+        assert 0 == item.lost, pings
+    assert before == host.network()
+    host.run("multihome integrate --check")
+    host.again(GOOD_KEY)
+    host.assert_done()
+    assert [0, 0] == [code for code, _ in host.schema(GOOD_KEY)]
+    assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
+    assert_flows(host.it, SEED_INTENT)
+
+
+def put_next_cloud_init(host: PackageHost, folder: Path) -> None:
+    """Have the next suite's package on the host."""
+    chroot_run(
+        stock(NEXT_SUITE[host.suite]).rootfs,
+        ["sh", f"{SOURCES}/tests/package/pack_cloud_init.sh"],
+        writable={folder: "/out"},
+    )
+    packed = (folder / "cloud-init.deb").read_bytes()
+    host.it.vm.agent.put(packed, "/root/cloud-init.deb")
