@@ -115,8 +115,11 @@ def _rename_while_down(old: str, new: str) -> None:
     A networkd that has just started sets links up: when that comes in
     between, the kernel says busy, and the next try is likely to do it.
     """
+    # Without `dev` iproute2 takes a name such as "a" or "up" for a keyword.
     batch = (
-        f"link set {old} down\nlink set {old} name {new}\nlink set {new} up\n"
+        f"link set dev {old} down\n"
+        f"link set dev {old} name {new}\n"
+        f"link set dev {new} up\n"
     )
     for tried in range(1, TRIES + 1):
         try:
@@ -124,8 +127,9 @@ def _rename_while_down(old: str, new: str) -> None:
             return
         except CommandError as err:
             if tried == TRIES or "busy" not in str(err):
-                with suppress(CommandError):
-                    run(["ip", "link", "set", "dev", old, "up"])
+                for name in (old, new):
+                    with suppress(CommandError):
+                        run(["ip", "link", "set", "dev", name, "up"])
                 raise
             LOG.debug("%s is busy, try %d: %s", old, tried, err)
             time.sleep(PAUSE_S * tried)
