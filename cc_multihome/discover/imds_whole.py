@@ -18,8 +18,8 @@ def require_whole(
 ) -> None:
     """Refuse metadata that lacks what cannot have gone.
 
-    A device does not outlive its ENI, and an ENI keeps its primary IPv4
-    address for life.
+    A device does not outlive its ENI, an ENI keeps its primary IPv4 address
+    for life, and one that has an address does not become an EFA-only one.
 
     Args:
         before: what the last plan that was proved was made from.
@@ -42,6 +42,12 @@ def require_whole(
             raise _incomplete(
                 f"lists no local-ipv4s for {eni.describe()}, which had"
                 f" {eni.local_ipv4s[0]} and keeps that while it exists"
+            )
+        if found and eni.ipv6s and not (found.local_ipv4s or found.ipv6s):
+            raise _incomplete(
+                f"lists no address for {eni.describe()}, which had"
+                f" {eni.ipv6s[0]} (if its last address was unassigned on"
+                " purpose, say manage: false for it)"
             )
 
 
