@@ -100,8 +100,8 @@ def _rules(
     The policy has its place behind rules without a priority as it is.
     """
     versions = _pinned(plan)
-    if not owners:
-        versions |= _routed(plan)
+    # A rule of IPv4 says nothing of IPv6.
+    versions |= _routed(plan) - {owner.src.version for owner in owners}
     for owner in owners:
         if owner.src.version in versions and _comes_late(owner):
             priority = PRIORITY_LEFT_ALONE

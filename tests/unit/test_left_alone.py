@@ -31,6 +31,7 @@ OWNERS = {THEIRS.mac: (SourceRule(network("10.0.1.10"), 101, None),)}
 ALONE = {"interfaces": {"theirs": {"device_number": 1, "manage": False}}}
 USERS = {"users": {"proxy": "ens5"}}
 POLICY = {"policy": [{"to": "192.0.2.1", "via": "ens5"}]}
+TO_IPV6 = "2001:db8:ffff::/48"
 COPY, MAIN = 32590, 32591
 
 
@@ -145,6 +146,16 @@ def test_ipv6_has_them_where_ipv6_is_pinned() -> None:
         "10.0.1.10/32",
         "2001:db8:0:11::5/128",
     ] * 2
+
+
+def test_a_rule_of_ipv4_says_nothing_of_ipv6() -> None:
+    """An ENI whose owner has rules of one family goes by main in the other."""
+    theirs = with_ipv6(THEIRS)
+    policy = {"policy": [{"to": ["192.0.2.1", TO_IPV6], "via": "ens5"}]}
+    host = instance(with_ipv6(eni(0)), theirs)
+    made = plan_for({**ALONE, **policy}, host)
+    found = added(with_left_alone(made, host.enis, OWNERS))
+    assert found == [rule(MAIN, 254, f"{theirs.ipv6s[0]}/128")]
 
 
 def test_many_addresses_have_few_rules() -> None:
