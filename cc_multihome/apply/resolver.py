@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cc_multihome.apply.networkd_files import keeping_networkd_files
 from cc_multihome.discover.systemd import read_unit
 from cc_multihome.errors import CommandError, RecordError
 from cc_multihome.files import (
+    HEADER,
     File,
     differs,
     is_ours,
@@ -34,6 +36,19 @@ LOG = logging.getLogger(__name__)
 RESOLV_CONF = Path("/etc/resolv.conf")
 # What was there before, so that it can be put back, also after a reboot.
 FORMER_STATE = Path("/var/lib/multihome/resolver.json")
+# The unit that network-online.target waits for. From netplan 1.2 on it wants
+# to hear of a name server from systemd-resolved, and fails at each boot where
+# that is off: this takes the place of netplan's command, and asks what 1.1
+# asked.
+WAIT_ONLINE = "systemd-networkd-wait-online.service"
+WAIT_ONLINE_FILE = Path(
+    f"/etc/systemd/system/{WAIT_ONLINE}.d/50-multihome.conf"
+)
+WAIT_ONLINE_TEXT = f"""{HEADER}
+[Service]
+ExecStart=
+ExecStart=/usr/lib/systemd/systemd-networkd-wait-online --any -o routable
+"""
 # From systemd 258 on sockets start the service again: they go with it.
 RESOLVED_UNITS = (
     "systemd-resolved-varlink.socket",
@@ -81,8 +96,10 @@ def needs_resolver(resolver: Resolver) -> bool:
     """Would `apply_resolver` change anything?"""
     if not resolver.nameservers:
         return FORMER_STATE.exists()
-    return differs(_wanted(resolver)) or any(
-        unit.active or unit.enabled for unit in resolved_units()
+    return (
+        differs(_wanted(resolver))
+        or any(unit.active or unit.enabled for unit in resolved_units())
+        or _waits_for_resolved()
     )
 
 
@@ -97,6 +114,7 @@ def apply_resolver(resolver: Resolver, checkpoint: Checkpoint) -> None:
     checkpoint.add(PutUnitsBack([vars(unit) for unit in units]))
     checkpoint.add(PutFileBack.of(RESOLV_CONF))
     checkpoint.add(PutFileBack.of(FORMER_STATE))
+    checkpoint.add(PutFileBack.of(WAIT_ONLINE_FILE))
     if not resolver.nameservers:
         restore_resolver()
         return
@@ -104,6 +122,8 @@ def apply_resolver(resolver: Resolver, checkpoint: Checkpoint) -> None:
         before = _former_state(units)
         write(File(FORMER_STATE, json.dumps(before, indent=1) + "\n"))
     write(_wanted(resolver))
+    if _waits_for_resolved():
+        write(File(WAIT_ONLINE_FILE, WAIT_ONLINE_TEXT))
     names = [unit.name for unit in units if unit.active or unit.enabled]
     if names:
         with keeping_networkd_files():
@@ -131,6 +151,8 @@ def restore_resolver() -> None:
     file, units = _read_former(text)
     if is_ours(RESOLV_CONF):
         write(file)
+    if is_ours(WAIT_ONLINE_FILE):
+        write(File(WAIT_ONLINE_FILE, None))
     units.run()
     FORMER_STATE.unlink()
     LOG.info("resolver: the former one is back")
@@ -200,6 +222,18 @@ def _enable_unasked(former: Unit) -> None:
     if former.enabled:
         # With a root, systemctl makes them itself and asks no systemd.
         run(["systemctl", "enable", "--root=/", former.name])
+
+
+def _waits_for_resolved() -> bool:
+    """Would a boot fail to notice that it is online, without resolved?"""
+    if os.path.lexists(WAIT_ONLINE_FILE):
+        return False
+    try:
+        shown = run(["systemctl", "show", "--property=ExecStart", WAIT_ONLINE])
+    except CommandError as err:
+        LOG.debug("no command of %s: %s", WAIT_ONLINE, err)
+        return False
+    return "--dns" in shown
 
 
 def _wanted(resolver: Resolver) -> File:

@@ -15,7 +15,8 @@ GOOD = ("done", "running")
 EXPLAIN = """cloud-init status --long
 systemctl --no-legend --failed
 grep -n -A25 -E 'multihome|Traceback' /var/log/cloud-init.log | tail -n 120
-journalctl --no-pager -o short-monotonic -u systemd-networkd | tail -n 60
+journalctl --no-pager -o short-monotonic -u systemd-networkd \
+    -u systemd-networkd-wait-online | tail -n 70
 ip -br link; ip -br address; ip rule; ls -l /run/netplan /run/systemd/network
 """
 DISABLED = "disabled"

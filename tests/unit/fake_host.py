@@ -52,6 +52,7 @@ NOBODYS = plan()
 CLOUD_INIT = "etc/netplan/50-cloud-init.yaml"
 CLOUD_INIT_TEXT = "network: {version: 2, ethernets: {ens5: {dhcp4: true}}}\n"
 UNREADABLE = "network: {version: 2, refused: true}\n"
+WAIT_ONLINE_FILE = f"etc/systemd/system/{resolver.WAIT_ONLINE}.d/own.conf"
 STUB = "../run/systemd/resolve/stub-resolv.conf"
 
 
@@ -78,6 +79,7 @@ class FakeHost:
         silent: labels of probes that get no answer.
         networkd_type: the type of networkd's unit.
         armed: whether the timer that would undo it all runs.
+        wait_online: the commands by which a boot waits for the network.
     """
 
     def __init__(self, root: Path, wanted: Plan) -> None:
@@ -93,6 +95,7 @@ class FakeHost:
         self.outdated: set[Learned] = set()
         self.silent: set[str] = set()
         self.armed = False
+        self.wait_online = "ExecStart={ path=wait-online }\n"
         self.put(CLOUD_INIT, CLOUD_INIT_TEXT)
         (root / "etc/resolv.conf").symlink_to(STUB)
 
@@ -144,6 +147,8 @@ class FakeHost:
             patch.setattr(module, "ROOT", self.root)
         patch.setattr(resolver, "RESOLV_CONF", self.root / "etc/resolv.conf")
         patch.setattr(resolver, "FORMER_STATE", self.root / "var/state.json")
+        path = self.root / WAIT_ONLINE_FILE
+        patch.setattr(resolver, "WAIT_ONLINE_FILE", path)
 
     def ask_all(
         self, probes: Iterable[Probe], timeout: float
@@ -293,6 +298,8 @@ class FakeHost:
     def _show(self, name: str) -> str:
         if name == networkd.NETWORKD:
             return f"Type={self.networkd_type}\n"
+        if name == resolver.WAIT_ONLINE:
+            return self.wait_online
         if name not in self.units:
             return "LoadState=not-found\nActiveState=inactive\n"
         unit = self.units[name]

@@ -23,6 +23,7 @@ from tests.unit.builders import address, plan
 from tests.unit.fake_host import (
     RESOLVED,
     STUB,
+    WAIT_ONLINE_FILE,
     FakeHost,
     FakeUnit,
 )
@@ -88,6 +89,36 @@ def test_a_second_run_changes_nothing(host: FakeHost) -> None:
     host.calls.clear()
     assert not needs_resolver(VPC)
     assert all(call.startswith("systemctl show") for call in host.calls)
+
+
+def test_a_boot_does_not_wait_for_a_resolved_that_is_off(
+    host: FakeHost,
+) -> None:
+    """netplan 1.2 has it wait for name servers, as resolved tells them."""
+    before = host.state()
+    host.wait_online += "ExecStart={ argv[]=wait-online --any --dns ; }\n"
+    set_resolver(VPC)
+    made = (host.root / WAIT_ONLINE_FILE).read_text()
+    assert made.startswith(HEADER)
+    assert "--dns" not in made
+    assert not needs_resolver(VPC)
+    restore_resolver()
+    assert before == host.state()
+    with pytest.raises(ApplyError), Checkpoint() as checkpoint:
+        apply_resolver(VPC, checkpoint)
+        raise ApplyError("no")
+    assert before == host.state()
+
+
+def test_an_upgrade_of_netplan_is_noticed(host: FakeHost) -> None:
+    """Also where a drop-in is an administrator's: that one stays."""
+    set_resolver(VPC)
+    host.wait_online = "ExecStart={ argv[]=wait-online --any --dns ; }\n"
+    assert needs_resolver(VPC)
+    host.put(WAIT_ONLINE_FILE, "[Service]\n")
+    assert not needs_resolver(VPC)
+    restore_resolver()
+    assert "[Service]\n" == (host.root / WAIT_ONLINE_FILE).read_text()
 
 
 def test_the_sockets_that_start_the_service_go_with_it(
