@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cc_multihome.config.schema import path_text
@@ -120,8 +120,8 @@ class Config:
 
     @property
     def asks_nothing(self) -> bool:
-        """Say whether this is what `multihome: {}` or `true` gives."""
-        return self == Config()
+        """Say whether nothing but the resolver's is other than in `{}`."""
+        return replace(self, resolver=ResolverConfig()) == Config()
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,11 @@ from cc_multihome.numbers import (
 )
 from cc_multihome.plan.bind import Bound, BoundInterface
 from cc_multihome.plan.choose import has_address
+from cc_multihome.plan.default import default_holder
 from cc_multihome.plan.ipv6 import (
     ANY_IPV6,
     accept_ra,
     ipv6_addresses,
-    ipv6_default,
     ipv6_exit,
     ipv6_routes,
 )
@@ -75,15 +75,17 @@ def build_plan(
     suppress = systemd_version >= SUPPRESS_IFGROUP_SYSTEMD
     policy_table = POLICY_TABLE if bound.policy else None
     shared = _shared_rules(bound, instance, suppress=suppress)
-    holder = ipv6_default(bound, instance.enis)
+    holder, holder_ipv6 = (
+        default_holder(bound, instance.enis, version) for version in (4, 6)
+    )
     destinations = _policy_routes(bound)
     interfaces = tuple(
         _plan_interface(
             item,
             instance.enis,
             mtu=planned_mtu(item, bound.interfaces),
-            is_default=item == bound.default,
-            more_routes=ipv6_routes(item, holder)
+            is_default=item == holder,
+            more_routes=ipv6_routes(item, holder_ipv6)
             + tuple(
                 route for name, route in destinations if name == item.name
             ),

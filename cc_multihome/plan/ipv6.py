@@ -15,7 +15,7 @@ from ipaddress import IPv6Network, ip_interface
 
 from cc_multihome.model import LEARNED, Eni, Instance, Interface, Route
 from cc_multihome.numbers import MAIN_TABLE, ipv6_metric
-from cc_multihome.plan.bound import Bound, BoundInterface
+from cc_multihome.plan.bound import BoundInterface
 from cc_multihome.plan.policy import Exit
 
 ANY_IPV6 = IPv6Network("::/0")
@@ -26,27 +26,6 @@ def without_ipv6(instance: Instance) -> Instance:
     """Leave the IPv6 addresses out, for a kernel that has no IPv6."""
     enis = (replace(it, ipv6s=(), ipv6_prefixes=()) for it in instance.enis)
     return replace(instance, enis=tuple(enis))
-
-
-def ipv6_default(bound: Bound, enis: Sequence[Eni]) -> BoundInterface | None:
-    """Choose who holds main's default route for IPv6.
-
-    The holder of the default route, if it has IPv6, else the primary ENI,
-    else the first that has. None where the primary ENI is left alone, no
-    other was named, and it has IPv6: then it keeps its default route.
-    """
-    primary = next((eni for eni in enis if eni.is_primary), None)
-    if bound.default is None and primary is not None and primary.ipv6s:
-        return None
-    ordered = sorted(
-        bound.interfaces,
-        key=lambda item: (
-            item != bound.default,
-            not item.eni.is_primary,
-            item.eni.sort_key(),
-        ),
-    )
-    return next((item for item in ordered if item.eni.ipv6s), None)
 
 
 def ipv6_addresses(eni: Eni) -> tuple[Interface, ...]:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from cc_multihome.config.parse import Config
 from cc_multihome.model import Instance, Plan, Resolver
 from cc_multihome.plan.bound import Bound
+from cc_multihome.plan.default import default_holder
 
 # Answers on every ENI of every VPC, whatever the VPC's addresses are:
 # https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html
@@ -42,8 +43,11 @@ def kept_resolver(
         for item in bound.interfaces
         if item.link.nameservers
     }
-    if not had and bound.default is not None:
-        had = {bound.default.eni.mac: _of_the_vpc(instance)}
+    if not had:
+        the_vpcs = _of_the_vpc(instance)
+        version = the_vpcs.nameservers[0].version
+        holder = default_holder(bound, instance.enis, version)
+        had = {holder.eni.mac: the_vpcs} if holder else {}
     interfaces = tuple(
         replace(item, nameservers=dns.nameservers, search=dns.search)
         if (dns := had.get(item.mac))

@@ -170,10 +170,18 @@ def test_false_switches_off() -> None:
     assert not config.asks_nothing
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, "{default: a}", "{resolver: keep}"])
+@pytest.mark.parametrize(
+    "text", [EXAMPLE, "{default: a}", "{containers: true}"]
+)
 def test_something_asked_is_something(text: str) -> None:
     """A single key is enough."""
     assert not good(text).asks_nothing
+
+
+@pytest.mark.parametrize("text", ["keep", "{nameservers: [192.0.2.53]}"])
+def test_a_resolver_asks_nothing_of_routing(text: str) -> None:
+    """With one ENI it changes, or stays, alone."""
+    assert good(f"{{resolver: {text}}}").asks_nothing
 
 
 def test_rename_of_an_interface_goes_before_the_general_one() -> None:

@@ -44,6 +44,8 @@ from tests.unit.builders import (
     texts,
 )
 
+# With one ENI nothing is planned unless something is asked.
+ASKED = {"honor_main_routes": True}
 VPC_RESOLVER = Resolver((address("169.254.169.253"),), ("ec2.internal",))
 
 
@@ -166,7 +168,7 @@ def test_tables_and_priorities_belong_to_one_eni_each(
     enis: list[Eni],
 ) -> None:
     """On any card, with any number of neighbours."""
-    plan = plan_for({"resolver": "keep"}, instance(*enis))
+    plan = plan_for(ASKED, instance(*enis))
     tables = [item.table for item in plan.interfaces]
     priorities = [each.priority for each in plan.rules()]
     assert len(set(tables)) == len(enis)
@@ -181,7 +183,7 @@ def test_an_eni_put_in_between_moves_no_other(
     """Tables and priorities come from the attachment, not from the order."""
     slots = {(each.network_card, each.device_number) for each in enis}
     more = enis_at({*slots, (card, number)})
-    key = {"resolver": "keep"}
+    key = ASKED
     before = by_mac(plan_for(key, instance(*enis)))
     after = by_mac(plan_for(key, instance(*more)))
     assert {mac: after[mac] for mac in before} == before
@@ -190,7 +192,7 @@ def test_an_eni_put_in_between_moves_no_other(
 @given(attachments())
 def test_every_eni_can_be_left_by_its_own_gateway(enis: list[Eni]) -> None:
     """Its table has the default and its subnet, and no route of another."""
-    plan = plan_for({"resolver": "keep"}, instance(*enis))
+    plan = plan_for(ASKED, instance(*enis))
     for item, each in zip(plan.interfaces, enis, strict=True):
         subnet = each.subnet_ipv4s[0]
         own = [route for route in item.routes if route.table == item.table]
@@ -203,7 +205,7 @@ def test_every_eni_can_be_left_by_its_own_gateway(enis: list[Eni]) -> None:
 @given(attachments())
 def test_one_default_route_is_in_the_main_table(enis: list[Eni]) -> None:
     """The primary's, where nobody chose another."""
-    plan = plan_for({"resolver": "keep"}, instance(*enis))
+    plan = plan_for(ASKED, instance(*enis))
     holders = [
         item.mac
         for item in plan.interfaces
@@ -275,6 +277,25 @@ def test_a_single_eni_gets_the_resolver_alone_when_nothing_is_asked(
     """One ENI routes right as it is."""
     found = plan_for(key, instance(eni(0)))
     assert found == Plan((), VPC_RESOLVER, policy_table=None, ifgroup=None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param("keep", Resolver((), ()), id="keep"),
+        pytest.param(
+            {"nameservers": ["10.9.9.9"]},
+            Resolver((address("10.9.9.9"),), ()),
+            id="custom",
+        ),
+    ],
+)
+def test_a_resolver_is_no_reason_to_manage_a_single_eni(
+    asked: Any, expected: Resolver
+) -> None:
+    """Who keeps it asks for less than who says nothing."""
+    found = plan_for({"resolver": asked}, instance(eni(0)))
+    assert found == Plan((), expected, policy_table=None, ifgroup=None)
 
 
 def test_a_single_eni_is_managed_when_something_is_asked() -> None:

@@ -162,6 +162,55 @@ def test_one_interface_holds_the_default_route_of_ipv6(
     assert holders(plan_of(*enis, **key)) == expected
 
 
+LEFT = {"interfaces": {"left": {"device_number": 0, "manage": False}}}
+
+
+@pytest.mark.parametrize(
+    ("enis", "key", "expected"),
+    [
+        pytest.param((only(0), eni(1)), {}, ["ens6"], id="the first that has"),
+        pytest.param(
+            (only(0), dual(2), eni(1)), {}, ["ens6"], id="by attachment"
+        ),
+        pytest.param((eni(0), only(1)), {}, ["ens5"], id="the primary"),
+        pytest.param(
+            (only(0), dual(1), eni(2)),
+            {"default": "ens7"},
+            ["ens7"],
+            id="the default",
+        ),
+        pytest.param((only(0), only(1)), {}, [], id="none has IPv4"),
+        pytest.param(
+            (only(0), eni(1)), LEFT, ["ens6"], id="the one left alone has none"
+        ),
+        pytest.param(
+            (eni(0), eni(1)), LEFT, [], id="the one left alone keeps it"
+        ),
+    ],
+)
+def test_one_interface_holds_the_default_route_of_ipv4(
+    enis: tuple[Eni, ...], key: dict[str, Any], expected: list[str]
+) -> None:
+    """Also where the primary ENI has IPv6 alone: IMDS is asked by it."""
+    found = plan_of(*enis, **key)
+    to_all = network("0.0.0.0/0")
+    assert expected == [
+        item.name
+        for item in found.interfaces
+        for each in item.routes
+        if (each.to, each.table) == (to_all, 254)
+    ]
+
+
+def test_a_kept_resolver_is_asked_by_an_eni_of_its_family() -> None:
+    """An IPv6-only primary cannot reach 169.254.169.253."""
+    found = plan_of(only(0), eni(1), resolver="keep")
+    assert [
+        (item.name, list(map(str, item.nameservers)))
+        for item in found.interfaces
+    ] == [("ens5", []), ("ens6", ["169.254.169.253"])]
+
+
 @pytest.mark.parametrize(
     ("primary", "expected"),
     [
@@ -173,8 +222,7 @@ def test_a_primary_that_is_left_alone(
     primary: Eni, expected: list[str]
 ) -> None:
     """It is not for this package to put a route beside its own."""
-    key = {"interfaces": {"left": {"device_number": 0, "manage": False}}}
-    assert holders(plan_of(primary, dual(1), **key)) == expected
+    assert holders(plan_of(primary, dual(1), **LEFT)) == expected
 
 
 def test_an_eni_without_ipv6_hears_no_router_beside_one_with() -> None:
