@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An instance with IPv4 and IPv6, and one with IPv6 alone.
+"""Instances with both families, with IPv6 alone, and with one on each ENI.
 
 private, twin   one subnet, both families, two      tgw
                 blocks of IPv6; twin has an
@@ -90,4 +90,20 @@ ONLY = Intent(
     default="front",
     policy=SIX_POLICY,
     unnamed=SIX_UNNAMED,
+)
+# The primary has IPv6 alone, and the other one IPv4 alone: each holds main's
+# default route of its family, whoever is named.
+BESIDE = Intent(
+    shape=replace(
+        SIX,
+        subnets=(SIX.subnets[0], SEED.subnets[1]),
+        enis=(SIX.enis[0], PUBLIC),
+        both_sides=(*SEED.both_sides, *SIX.both_sides),
+        vpc_cidrs=SEED.vpc_cidrs,
+        dns=SEED.dns,
+    ),
+    tables={"front": 10, "public": 20},
+    default="public",
+    policy=dict.fromkeys(POLICY, "public"),
+    unnamed=UNNAMED,
 )

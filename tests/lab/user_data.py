@@ -46,7 +46,7 @@ def cloud_config(content: Mapping[str, Any]) -> str:
 
 
 def multihome(intent: Intent, **changes: Any) -> str:
-    """The key, with some of its entries replaced by `changes`."""
+    """The key, with some entries replaced by `changes`; None: left out."""
     key: dict[str, Any] = {
         "interfaces": {
             name: {
@@ -66,7 +66,10 @@ def multihome(intent: Intent, **changes: Any) -> str:
         ],
         "resolver": "vpc",
     }
-    return cloud_config({"multihome": {**key, **changes}})
+    wanted = {**key, **changes}.items()
+    return cloud_config(
+        {"multihome": {name: it for name, it in wanted if it is not None}}
+    )
 
 
 def seed_by_hand(intent: Intent) -> str:

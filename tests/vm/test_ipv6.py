@@ -31,7 +31,7 @@ from tests.lab.image import with_package
 from tests.lab.instance import LabInstance, booted
 from tests.lab.pinging import is_answered, pinging
 from tests.lab.shape import LabEni
-from tests.lab.shapes_ipv6 import CONTAINER, DUAL, ONLY
+from tests.lab.shapes_ipv6 import BESIDE, CONTAINER, DUAL, ONLY
 from tests.lab.user_data import Intent
 from tests.lab.vpc_rules import gateway_name
 from tests.vm.containers import (
@@ -578,6 +578,17 @@ def test_ipv6_alone_is_right(only: LabInstance) -> None:
     assert [] == [
         it for it in only.vpc.imds_requests() if "." in str(it["src"])
     ]
+
+
+def test_an_ipv6_only_primary_leaves_ipv4_a_way_out(
+    lab_run: Run, deb: Path
+) -> None:
+    """By the ENI that has it, though no `default` is named."""
+    data = user_data.multihome(BESIDE, default=None)
+    image = with_package("trixie", deb)
+    with booted(lab_run, image, BESIDE, data, label="beside6") as instance:
+        assert "done" == instance.boot.cloud_init, instance.boot.why
+        assert_right(instance, BESIDE)
 
 
 def test_ipv6_alone_needs_no_second_run(only: LabInstance) -> None:
