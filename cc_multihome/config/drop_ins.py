@@ -77,11 +77,11 @@ def read_sources(base: object, directory: Path = DROP_INS) -> Sources:
         ConfigError: a file cannot be read, or is no YAML mapping; says the
             file and, where it is known, the line.
     """
-    files = tuple(_files(directory))
-    if not files or not isinstance(base, (dict, type(None), bool)):
+    if base is False or not isinstance(base, (dict, type(None), bool)):
         return Sources(base)
-    if base is False:
-        return Sources(base, files)
+    files = _files(directory)
+    if not files:
+        return Sources(base)
     # A copy: YAML's aliases can make a value contain itself.
     merged: Any = plain(base) if isinstance(base, dict) else {}
     given = frozenset(_paths(merged, ()))
@@ -110,12 +110,44 @@ def merge(base: Any, over: Any, *, appended: bool = False) -> Any:
     return over
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    """Give the files in order; not hidden ones, nor editors' backups."""
-    if directory.is_dir():
-        for path in sorted(directory.glob("*.yaml")):
-            if not path.name.startswith("."):
-                yield path
+def _files(directory: Path) -> tuple[Path, ...]:
+    """Give the files in order; not hidden ones, nor editors' backups.
+
+    Only what is not there at all has none: were anything else taken for
+    that, the next run would take the destinations of all files away.
+
+    Raises:
+        ConfigError: something else than a directory that can be listed.
+    """
+    expected = (
+        "a directory that can be listed; put it back, or take the name away"
+        " if there are to be no files"
+    )
+    try:
+        directory.lstat()
+    except FileNotFoundError:
+        return ()
+    except OSError as err:
+        raise _problem(directory, _said(err), expected) from err
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError as err:
+        found = "a link to what is not there"
+        raise _problem(directory, found, expected) from err
+    except NotADirectoryError as err:
+        found = "a file that is no directory"
+        raise _problem(directory, found, expected) from err
+    except OSError as err:
+        raise _problem(directory, _said(err), expected) from err
+    return tuple(
+        directory / name
+        for name in names
+        if name.endswith(".yaml") and not name.startswith(".")
+    )
+
+
+def _said(err: OSError) -> str:
+    return err.strerror or str(err)
 
 
 def _read_all(
@@ -153,8 +185,7 @@ def _read(path: Path) -> ConfigText:
         found = path.stat()
     except OSError as err:
         # A link to nowhere, or taken away since the directory was listed.
-        said = err.strerror or str(err)
-        raise _problem(path, said, "a file that can be read") from err
+        raise _problem(path, _said(err), "a file that can be read") from err
     if not stat.S_ISREG(found.st_mode):
         raise _problem(path, "something else", "a regular file")
     _require_roots(path, found, "a file")

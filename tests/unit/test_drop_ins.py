@@ -146,6 +146,58 @@ def test_without_files_the_key_is_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("link", "a link to what is not there"),
+        ("loop", "Too many levels of symbolic links"),
+        ("file", "a file that is no directory"),
+        ("fifo", "a file that is no directory"),
+    ],
+)
+def test_a_directory_that_is_something_else_is_not_without_files(
+    tmp_path: Path, kind: str, found: str
+) -> None:
+    """A volume that is not mounted yet would take all destinations away."""
+    folder = tmp_path / "multihome.d"
+    if kind in ("link", "loop"):
+        folder.symlink_to("nowhere" if kind == "link" else folder)
+    elif kind == "file":
+        folder.write_text("")
+    else:
+        os.mkfifo(folder)
+    (problem,) = mistakes(SEED_KEY, folder)
+    assert problem.origin == str(folder)
+    assert problem.found == found
+    assert "take the name away" in problem.expected
+    # Where the module is off, no file has a say.
+    assert read_sources(False, folder).raw is False
+
+
+def test_a_directory_that_cannot_be_listed_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure is never an empty answer."""
+
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    (problem,) = mistakes(SEED_KEY, tmp_path)
+    assert problem.found == "Permission denied"
+    assert problem.origin == str(tmp_path)
+
+
+def test_a_link_to_a_directory_is_one(tmp_path: Path) -> None:
+    """Where the files are deployed as a whole."""
+    real = tmp_path / "real"
+    real.mkdir()
+    put(real, "50-a.yaml", "resolver: keep\n")
+    folder = tmp_path / "multihome.d"
+    folder.symlink_to(real)
+    assert read_sources({}, folder).raw == {"resolver": "keep"}
+
+
+@pytest.mark.parametrize(
     "text", ["", "\n# nothing\n", "---\n# x\n", "\ufeff", "--- # x\n...\n"]
 )
 def test_an_empty_file_is_nothing(tmp_path: Path, text: str) -> None:
