@@ -9,25 +9,22 @@ that a mistake is told with its file and line.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cc_multihome.config.schema import path_text, plain, show
-from cc_multihome.config.text import (
-    KEY,
-    ConfigText,
-    EmptyTextError,
-    TextError,
-    parent_path,
-    read_config_text,
+from cc_multihome.config.drop_in_file import (
+    problem,
+    read_drop_in,
+    require_roots,
+    said,
 )
+from cc_multihome.config.schema import path_text, plain
+from cc_multihome.config.text import KEY, ConfigText, parent_path
 from cc_multihome.errors import ConfigError, Problem
 
 DROP_INS = Path("/etc/multihome.d")
-SIZE_MAX_BYTES = 1 << 20
 APPENDED = "policy"
 
 
@@ -128,26 +125,22 @@ def _files(directory: Path) -> tuple[Path, ...]:
     except FileNotFoundError:
         return ()
     except OSError as err:
-        raise _problem(directory, _said(err), expected) from err
+        raise problem(directory, said(err), expected) from err
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError as err:
         found = "a link to what is not there"
-        raise _problem(directory, found, expected) from err
+        raise problem(directory, found, expected) from err
     except NotADirectoryError as err:
         found = "a file that is no directory"
-        raise _problem(directory, found, expected) from err
+        raise problem(directory, found, expected) from err
     except OSError as err:
-        raise _problem(directory, _said(err), expected) from err
+        raise problem(directory, said(err), expected) from err
     return tuple(
         directory / name
         for name in names
         if name.endswith(".yaml") and not name.startswith(".")
     )
-
-
-def _said(err: OSError) -> str:
-    return err.strerror or str(err)
 
 
 def _read_all(
@@ -158,87 +151,17 @@ def _read_all(
     problems: list[Problem] = []
     try:
         # Who may write there may put another file of root's in its place.
-        _require_roots(directory, directory.stat(), "a directory")
+        require_roots(directory, directory.stat(), "a directory")
     except ConfigError as err:
         problems += err.problems
     for path in files:
         try:
-            texts.append((path, _read(path)))
+            texts.append((path, read_drop_in(path)))
         except ConfigError as err:
             problems += err.problems
     if problems:
         raise ConfigError(tuple(problems))
     return texts
-
-
-def _require_roots(path: Path, found: os.stat_result, what: str) -> None:
-    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
-        raise _problem(
-            path,
-            f"owner {found.st_uid}, mode {found.st_mode & 0o7777:o}",
-            f"{what} that only root may write (chown root; chmod go-w)",
-        )
-
-
-def _read(path: Path) -> ConfigText:
-    try:
-        found = path.stat()
-    except OSError as err:
-        # A link to nowhere, or taken away since the directory was listed.
-        raise _problem(path, _said(err), "a file that can be read") from err
-    if not stat.S_ISREG(found.st_mode):
-        raise _problem(path, "something else", "a regular file")
-    _require_roots(path, found, "a file")
-    if found.st_size > SIZE_MAX_BYTES:
-        raise _problem(
-            path, f"{found.st_size} bytes", f"at most {SIZE_MAX_BYTES} bytes"
-        )
-    return _parse(path, path.read_bytes())
-
-
-def _parse(path: Path, content: bytes) -> ConfigText:
-    try:
-        text = content.decode("utf-8-sig")
-        config = read_config_text(text)
-    except EmptyTextError:
-        return ConfigText(None)
-    except TextError as err:
-        place = f", line {err.line}" if err.line else ""
-        place += f", column {err.column}" if err.column else ""
-        raise _problem(path, str(err), "a YAML mapping", place) from err
-    except UnicodeDecodeError as err:
-        raise _problem(path, f"byte {err.start}", "UTF-8") from err
-    hidden = tuple(_hidden(path, config))
-    if hidden:
-        raise ConfigError(hidden)
-    if not isinstance(config.raw, dict | type(None)):
-        raise _problem(path, repr(config.raw), "a mapping")
-    return config
-
-
-def _hidden(path: Path, config: ConfigText) -> Iterator[Problem]:
-    """Find what would be lost without a word."""
-    for item in config.repeated:
-        yield replace(item, origin=_origin(path, config, item.path))
-    for key, line in config.beside:
-        yield Problem(
-            KEY,
-            f"{show(key)} beside it",
-            f"nothing beside it: move {show(key)} below {KEY}, or take"
-            f" {KEY} away",
-            f"{path}, line {line}",
-        )
-
-
-def _problem(
-    path: Path, found: str, expected: str, place: str = ""
-) -> ConfigError:
-    return ConfigError((Problem(KEY, found, expected, f"{path}{place}"),))
-
-
-def _origin(path: Path, config: ConfigText, where: str) -> str:
-    place = config.place(where)
-    return f"{path}, line {place[0]}" if place else str(path)
 
 
 def _origins(path: Path, text: ConfigText, merged: Any) -> dict[str, str]:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One file of /etc/multihome.d: who may write it, and what may be in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from cc_multihome.config.schema import show
+from cc_multihome.config.text import (
+    KEY,
+    ConfigText,
+    EmptyTextError,
+    TextError,
+    read_config_text,
+)
+from cc_multihome.errors import ConfigError, Problem
+
+SIZE_MAX_BYTES = 1 << 20
+
+
+def require_roots(path: Path, found: os.stat_result, what: str) -> None:
+    """Refuse what others than root may write.
+
+    Raises:
+        ConfigError: says how to mend it.
+    """
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise problem(
+            path,
+            f"owner {found.st_uid}, mode {found.st_mode & 0o7777:o}",
+            f"{what} that only root may write (chown root; chmod go-w)",
+        )
+
+
+def read_drop_in(path: Path) -> ConfigText:
+    """Read one file; an empty one says nothing.
+
+    Raises:
+        ConfigError: every mistake that shows without the other files.
+    """
+    try:
+        found = path.stat()
+    except OSError as err:
+        # A link to nowhere, or taken away since the directory was listed.
+        raise problem(path, said(err), "a file that can be read") from err
+    if not stat.S_ISREG(found.st_mode):
+        raise problem(path, "something else", "a regular file")
+    require_roots(path, found, "a file")
+    if found.st_size > SIZE_MAX_BYTES:
+        raise problem(
+            path, f"{found.st_size} bytes", f"at most {SIZE_MAX_BYTES} bytes"
+        )
+    return _parse(path, path.read_bytes())
+
+
+def _parse(path: Path, content: bytes) -> ConfigText:
+    try:
+        text = content.decode("utf-8-sig")
+        config = read_config_text(text)
+    except EmptyTextError:
+        return ConfigText(None)
+    except TextError as err:
+        place = f", line {err.line}" if err.line else ""
+        place += f", column {err.column}" if err.column else ""
+        raise problem(path, str(err), "a YAML mapping", place) from err
+    except UnicodeDecodeError as err:
+        raise problem(path, f"byte {err.start}", "UTF-8") from err
+    hidden = tuple(_hidden(path, config))
+    if hidden:
+        raise ConfigError(hidden)
+    if not isinstance(config.raw, dict | type(None)):
+        raise problem(path, repr(config.raw), "a mapping")
+    return config
+
+
+def _hidden(path: Path, config: ConfigText) -> Iterator[Problem]:
+    """Find what would be lost without a word."""
+    for item in config.repeated:
+        yield replace(item, origin=_origin(path, config, item.path))
+    for key, line in config.beside:
+        yield Problem(
+            KEY,
+            f"{show(key)} beside it",
+            f"nothing beside it: move {show(key)} below {KEY}, or take"
+            f" {KEY} away",
+            f"{path}, line {line}",
+        )
+
+
+def _origin(path: Path, config: ConfigText, where: str) -> str:
+    place = config.place(where)
+    return f"{path}, line {place[0]}" if place else str(path)
+
+
+def problem(
+    path: Path, found: str, expected: str, place: str = ""
+) -> ConfigError:
+    """Make the error about a file as a whole, or a place in it."""
+    return ConfigError((Problem(KEY, found, expected, f"{path}{place}"),))
+
+
+def said(err: OSError) -> str:
+    """Return what the kernel said."""
+    return err.strerror or str(err)
