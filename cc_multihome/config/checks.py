@@ -17,6 +17,7 @@ from ipaddress import (
     ip_network,
 )
 
+from cc_multihome.config.schema import show_name
 from cc_multihome.model import Address, Network
 
 # IFNAMSIZ is 16 with the closing zero (netdevice(7)).
@@ -93,7 +94,8 @@ def read_service(name: str) -> str:
     expected = "the name of a service, such as puppet.service"
     stem, dot, suffix = name.rpartition(".")
     if not dot or suffix != "service":
-        hint = f"; did you mean {name}.service?" if "." not in name else ""
+        is_stem = re.fullmatch(r"[A-Za-z0-9:_\\@-]{1,64}", name)
+        hint = f"; did you mean {name}.service?" if is_stem else ""
         raise ValueError(expected + hint)
     if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]+", stem) or len(name) > 255:
         raise ValueError(expected)
@@ -242,7 +244,7 @@ def one_via(network: Network, text: str, other: tuple[str, str]) -> str:
         text: how the destination was written.
         other: the interface that has it already, and the path of that.
     """
-    via, path = other
+    via, path = show_name(other[0]), other[1]
     what = str(network) if text in NAMED_DESTINATIONS else "it"
     return f"each destination via one interface: {path} sends {what} via {via}"
 

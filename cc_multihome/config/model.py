@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cc_multihome.config.schema import path_text
+from cc_multihome.config.schema import path_text, show_name
 from cc_multihome.errors import Problem
 from cc_multihome.model import Address, Network
 
@@ -26,11 +26,20 @@ class Selector:
 
     def describe(self) -> str:
         """Write the given fields as in the configuration."""
-        fields = ((key, value) for key, value in vars(self).items())
-        given = (
-            f"{key}: {value}" for key, value in fields if value is not None
+        # Parsed, all but the ids, which may be any text.
+        ids = {
+            key: value and show_name(value)
+            for key, value in (
+                ("eni_id", self.eni_id),
+                ("subnet_id", self.subnet_id),
+            )
+        }
+        given = {**vars(self), **ids}
+        return ", ".join(
+            f"{key}: {value}"
+            for key, value in given.items()
+            if value is not None
         )
-        return ", ".join(given)
 
 
 @dataclass(frozen=True)

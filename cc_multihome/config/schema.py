@@ -117,16 +117,16 @@ def _flow(value: object) -> str:
         return f"[{', '.join(_flow(item) for item in value)}]"
     if isinstance(value, dict):
         items = (
-            f"{_flow_key(key)}: {_flow(item)}" for key, item in value.items()
+            f"{show_name(key)}: {_flow(item)}" for key, item in value.items()
         )
         return f"{{{', '.join(items)}}}"
     return repr(value)
 
 
-def _flow_key(key: str) -> str:
-    if isinstance(key, OddKey):
-        return key.shown
-    return key if re.fullmatch(r"[\w.-]+", key) else repr(key)
+def show_name(name: str) -> str:
+    """Write a name as it is, where nothing in it is for a terminal to do."""
+    is_plain = re.fullmatch(rf"[\w.-]{{1,{MAX_SHOWN}}}", name)
+    return name if is_plain else show(name)
 
 
 def path_text(where: Iterable[Step]) -> str:
@@ -142,7 +142,7 @@ def _step_text(step: Step) -> str:
         return f"[{step.shown}]"
     if isinstance(step, int):
         return f"[{step}]"
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", step):
+    if re.fullmatch(rf"[A-Za-z_][A-Za-z0-9_-]{{,{MAX_SHOWN}}}", step):
         return f".{step}"
     return f"[{show(step)}]"
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from cc_multihome.config.parse import Config, Parsed, raise_if
-from cc_multihome.config.schema import in_order
+from cc_multihome.config.schema import in_order, show, show_name
 from cc_multihome.errors import LinkError, Problem
 from cc_multihome.model import Eni, Instance, Link
 from cc_multihome.numbers import derived_table
@@ -198,8 +198,8 @@ def _table_clashes(interfaces: tuple[BoundInterface, ...]) -> list[Problem]:
         other = derived.get(each.table)
         if other is not None and other is not each and each.path:
             expected = (
-                f"another table: this is the derived table of {other.name},"
-                f" {other.eni.describe()}"
+                "another table: this is the derived table of"
+                f" {show_name(other.name)}, {other.eni.describe()}"
             )
             path = f"{each.path}.table"
             problems.append(Problem(path, str(each.table), expected))
@@ -223,7 +223,7 @@ def _name_clashes(
             holder = "another device of this host"
         if holder is not None:
             expected = f"a name that is free: {holder} has this one"
-            problems.append(Problem(each.path, repr(each.name), expected))
+            problems.append(Problem(each.path, show(each.name), expected))
     return problems
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from cc_multihome.config.checks import one_via, spell
 from cc_multihome.config.model import Config, PolicyEntry
-from cc_multihome.config.schema import closest, plain, show
+from cc_multihome.config.schema import closest, plain, show, show_name
 from cc_multihome.errors import Problem
 from cc_multihome.model import Network
 from cc_multihome.plan.bound import (
@@ -98,7 +98,7 @@ class Referrer:
                 expected = (
                     "a user of this host: there is none of that name (yet)"
                 )
-                self._refuse(pin.path, repr(pin.name), expected, may_pass=True)
+                self._refuse(pin.path, show(pin.name), expected, may_pass=True)
             elif via is not None:
                 first = seen.setdefault(uid, (via.name, pin.path))
                 if first == (via.name, pin.path):
@@ -106,9 +106,9 @@ class Referrer:
                 elif first[0] != via.name:
                     expected = (
                         f"one interface for user {uid}: {first[1]} sends it"
-                        f" via {first[0]}"
+                        f" via {show_name(first[0])}"
                     )
-                    self._refuse(pin.path, repr(via.name), expected)
+                    self._refuse(pin.path, show(via.name), expected)
 
     def _of_vpc(
         self,
@@ -123,7 +123,7 @@ class Referrer:
             version = 4 if eni.local_ipv4s else 6
             expected = (
                 f"an interface whose VPC has IPv{version} CIDR blocks: for"
-                f" {via.name} the metadata service lists none"
+                f" {show_name(via.name)} the metadata service lists none"
             )
             self._refuse(path, "'vpc'", expected)
         networks: tuple[Network, ...] = (
@@ -150,8 +150,8 @@ class Referrer:
                 continue
             other = 6 if to.version == 4 else 4
             expected = (
-                f"an IPv{other} destination: {via.name} has no"
-                f" IPv{to.version} address"
+                f"an IPv{other} destination: {show_name(via.name)} has"
+                f" no IPv{to.version} address"
             )
             self._refuse(path, repr(spell(to)), expected)
 
@@ -160,7 +160,7 @@ class Referrer:
         if found is None and not self._is_named_wrongly(name):
             self._refuse(
                 path,
-                repr(name),
+                show(name),
                 self._expected(name),
                 may_pass=self._may_come(name),
             )
@@ -184,19 +184,20 @@ class Referrer:
 
     def _expected(self, name: str) -> str:
         known = [each.name for each in self._interfaces]
-        choices = (
-            f"one of {', '.join(known)}"
-            if known
-            else "none: no ENI is managed"
-        )
+        listed = ", ".join(map(show_name, known))
+        choices = f"one of {listed}" if known else "none: no ENI is managed"
+        shown = show_name(name)
         if any(entry.name == name for entry in self._config.interfaces):
-            return f"{choices}; {name} has manage: false"
+            return f"{choices}; {shown} has manage: false"
         for choice in self._chosen:
             entry = choice.entry
             if entry and choice.link and kernel_name(choice.link) == name:
-                return f"{choices}; {name} is called {entry.name} here"
+                own = show_name(entry.name)
+                return f"{choices}; {shown} is called {own} here"
         hint = closest(name, known)
-        return f"{choices}; did you mean {hint}?" if hint else choices
+        return (
+            f"{choices}; did you mean {show_name(hint)}?" if hint else choices
+        )
 
     def _refuse(
         self, path: str, found: str, expected: str, *, may_pass: bool = False

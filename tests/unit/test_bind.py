@@ -7,9 +7,11 @@ The instance of most tests: ENI 0 (primary, ens5), ENI 1 (ens6), and ENI 2
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from ipaddress import ip_network as network
+from typing import Any
 
 import pytest
 import yaml
@@ -661,3 +663,82 @@ def test_vpc_by_an_interface_without_ipv4_is_a_mistake() -> None:
     assert found.path == "multihome.policy[0].to[0]"
     assert "lists none" in found.expected
     assert "for ens5" in problem("policy: [{to: vpc, via: ens5}]").expected
+
+
+HUGE = "x" * 200_000
+ODD = "\x1b[31mred"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param({"default": HUGE}, id="default"),
+        pytest.param({"policy": [{"to": "192.0.2.1", "via": HUGE}]}, id="via"),
+        pytest.param({"services": {"a.service": HUGE}}, id="service"),
+        pytest.param({"services": {HUGE: "ens5"}}, id="name of a service"),
+        pytest.param({"users": {HUGE: "ens5"}}, id="user"),
+        pytest.param({"interfaces": {"a": {"eni_id": HUGE}}}, id="selector"),
+        pytest.param(
+            {"interfaces": {HUGE: {"device_number": 0}}, "default": "b"},
+            id="a choice",
+        ),
+        pytest.param(
+            {
+                "interfaces": {HUGE: {"device_number": 0}},
+                "default": f"{HUGE}x",
+            },
+            id="a hint",
+        ),
+        pytest.param(
+            {
+                "interfaces": {HUGE: {"device_number": 0, "manage": False}},
+                "default": HUGE,
+            },
+            id="not managed",
+        ),
+        pytest.param(
+            {
+                "interfaces": {HUGE: {"device_number": 0}},
+                "default": "ens5",
+            },
+            id="the kernel's name",
+        ),
+        pytest.param(
+            {
+                "interfaces": {HUGE: {"device_number": 0}},
+                "policy": [
+                    {"to": "2001:db8::1", "via": HUGE},
+                    {"to": ["vpc", "192.0.2.1"], "via": HUGE},
+                    {"to": "192.0.2.1", "via": "ens6"},
+                ],
+            },
+            id="two ways",
+        ),
+        pytest.param(
+            {
+                "interfaces": {
+                    HUGE: {"device_number": 0},
+                    "b": {"device_number": 1, "table": 31000},
+                }
+            },
+            id="a table",
+        ),
+    ],
+)
+@pytest.mark.parametrize("text", [HUGE, ODD], ids=["long", "escape"])
+def test_no_text_of_the_configuration_is_told_as_it_is(
+    key: dict[str, Any], text: str
+) -> None:
+    """A console must not be flooded, nor do what a name tells it.
+
+    Also a name that was refused is one of those that there are.
+    """
+    key = json.loads(json.dumps(key).replace(HUGE, json.dumps(text)[1:-1]))
+    parsed = parse(key)
+    assert parsed.config is not None
+    found = bind(parsed.config, instance(), LINKS)
+    said = [str(each) for each in (*parsed.problems, *found.problems)]
+    assert said
+    for line in said:
+        assert line.isprintable()
+        assert len(line) < 700
