@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from cc_multihome.config.schema import show
+from cc_multihome.config.schema import plain, show
 from cc_multihome.config.text import (
     KEY,
     ConfigText,
@@ -73,7 +73,8 @@ def _parse(path: Path, content: bytes) -> ConfigText:
     if hidden:
         raise ConfigError(hidden)
     if not isinstance(config.raw, dict | type(None)):
-        raise problem(path, repr(config.raw), "a mapping")
+        place = f", line {config.places[KEY][0]}"
+        raise problem(path, show(plain(config.raw)), "a mapping", place)
     return config
 
 
@@ -87,20 +88,28 @@ def _hidden(path: Path, config: ConfigText) -> Iterator[Problem]:
             f"{show(key)} beside it",
             f"nothing beside it: move {show(key)} below {KEY}, or take"
             f" {KEY} away",
-            f"{path}, line {line}",
+            f"{shown(path)}, line {line}",
         )
 
 
 def _origin(path: Path, config: ConfigText, where: str) -> str:
     place = config.place(where)
-    return f"{path}, line {place[0]}" if place else str(path)
+    return f"{shown(path)}, line {place[0]}" if place else shown(path)
 
 
 def problem(
     path: Path, found: str, expected: str, place: str = ""
 ) -> ConfigError:
     """Make the error about a file as a whole, or a place in it."""
-    return ConfigError((Problem(KEY, found, expected, f"{path}{place}"),))
+    return ConfigError(
+        (Problem(KEY, found, expected, f"{shown(path)}{place}"),)
+    )
+
+
+def shown(path: Path) -> str:
+    """Write a path; its names may have newlines and escapes in them."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
 
 
 def said(err: OSError) -> str:

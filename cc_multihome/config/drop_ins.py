@@ -19,6 +19,7 @@ from cc_multihome.config.drop_in_file import (
     read_drop_in,
     require_roots,
     said,
+    shown,
 )
 from cc_multihome.config.schema import path_text, plain
 from cc_multihome.config.text import KEY, ConfigText, parent_path
@@ -174,7 +175,7 @@ def _origins(path: Path, text: ConfigText, merged: Any) -> dict[str, str]:
     is_kept = appends and not isinstance(before, list)
     idle = frozenset(_idle(plain(text.raw), merged, ()))
     return {
-        _shifted(where, shift): f"{path}, line {line}"
+        _shifted(where, shift): f"{shown(path)}, line {line}"
         for where, (line, _) in text.places.items()
         # The root is everybody's; a wrong policy stays its writer's.
         if where != KEY

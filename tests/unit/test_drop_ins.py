@@ -467,3 +467,39 @@ def test_values_that_no_configuration_has_are_named(tmp_path: Path) -> None:
     put(tmp_path, "50-a.yaml", "default: 2026-01-01\n")
     (found,) = mistakes(SEED_KEY, tmp_path)
     assert found.found == "a date"
+
+
+def test_a_file_of_the_wrong_kind_is_told_in_part(tmp_path: Path) -> None:
+    """A list of 120 kB was an error of 160 kB."""
+    path = put(tmp_path, "50-a.yaml", "# a list\n" + "- abc\n" * 9999)
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert len(str(found)) < 300
+    put(tmp_path, "50-a.yaml", "# a list\n- abc\n- {x: 2026-01-01}\n")
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert found == Problem(
+        "multihome",
+        "['abc', {x: a date}]",
+        "a mapping",
+        f"{path}, line 2",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("policy: [\n", id="no YAML"),
+        pytest.param("- a\n", id="no mapping"),
+        pytest.param("default: [a]\n", id="a value"),
+        pytest.param("default: a\ndefault: a\n", id="twice"),
+        pytest.param("multihome: {}\npolicy: []\n", id="beside"),
+    ],
+)
+@pytest.mark.parametrize("name", ["\x1b[31m", "a\nb", "\udcff"])
+def test_the_name_of_a_file_is_told_without_escapes(
+    tmp_path: Path, text: str, name: str
+) -> None:
+    """It goes to a terminal, and to the log a line at a time."""
+    put(tmp_path, f"{name}.yaml", text)
+    (found,) = mistakes(SEED_KEY, tmp_path)
+    assert str(found).isprintable()
+    assert repr(str(tmp_path / name))[:-1] in found.origin
