@@ -5,10 +5,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cc_multihome.cli.source import offline, read_metadata, read_source
+from cc_multihome.cli.source import (
+    STDIN,
+    offline,
+    read_metadata,
+    read_source,
+)
 from cc_multihome.cli.verb import (
     EXIT_OK,
     EXIT_WRONG,
@@ -21,6 +28,8 @@ if TYPE_CHECKING:
     from cc_multihome.cli.verb import Verbs
     from cc_multihome.config.text import ConfigText
     from cc_multihome.errors import Problem
+
+    Placed = tuple[Problem, tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,10 @@ def add_validate(verbs: Verbs) -> None:
         run_validate,
         summary="find every mistake in a configuration file",
         description="Check user-data, a mapping with the key multihome, or a"
-        " file of /etc/multihome.d. Exit status 1 when there is a mistake.",
+        " file of /etc/multihome.d. A file in a folder of that name,"
+        " multihome.d, is judged by what holds there: it may be empty or a"
+        " part, and must be a mapping with nothing beside the key. Exit"
+        " status 1 when there is a mistake.",
     )
     parser.add_argument(
         "file", metavar="FILE", help="the file; - is standard input"
@@ -82,16 +94,43 @@ def find_mistakes(name: str, metadata: str | None) -> tuple[Mistake, ...]:
         OSError, FileError: it cannot be read at all.
         LinkError: the instance of `metadata` cannot be planned for.
     """
+    from cc_multihome.config.drop_in_file import read_drop_in_text
     from cc_multihome.config.text import TextError, read_config_text
 
+    is_drop_in = _is_drop_in(name)
+    read = read_drop_in_text if is_drop_in else read_config_text
     text = read_source(name)
     try:
-        config = read_config_text(text)
+        config = read(text)
     except TextError as err:
         return (Mistake(None, err.line, err.column, str(err), None),)
-    problems = (*config.repeated, *_problems(config.raw, metadata))
-    found = [_mistake(config, problem) for problem in problems]
+    judge = _in_drop_in if is_drop_in else _in_config
+    found = [_mistake(*each) for each in judge(config, metadata)]
     return tuple(sorted(found, key=lambda it: (it.line or 0, it.column or 0)))
+
+
+def _is_drop_in(name: str) -> bool:
+    """Say whether a file is one of /etc/multihome.d, or will be."""
+    from cc_multihome.config.drop_ins import DROP_INS
+
+    return name != STDIN and Path(name).absolute().parent.name == DROP_INS.name
+
+
+def _in_config(config: ConfigText, metadata: str | None) -> Iterator[Placed]:
+    for item in (*config.repeated, *_problems(config.raw, metadata)):
+        yield item, config.place(item.path)
+
+
+def _in_drop_in(config: ConfigText, metadata: str | None) -> Iterator[Placed]:
+    from cc_multihome.config.drop_in_file import refused
+    from cc_multihome.config.drop_ins import with_the_rest
+
+    yield from refused(config)
+    if isinstance(config.raw, dict):
+        # On an instance it is judged as if it were all there is.
+        raw = config.raw if metadata else with_the_rest(config.raw)
+        for item in _problems(raw, metadata):
+            yield item, config.place(item.path)
 
 
 def _problems(raw: object, metadata: str | None) -> tuple[Problem, ...]:
@@ -107,8 +146,8 @@ def _problems(raw: object, metadata: str | None) -> tuple[Problem, ...]:
     return ()
 
 
-def _mistake(config: ConfigText, problem: Problem) -> Mistake:
-    line, column = config.place(problem.path) or (None, None)
+def _mistake(problem: Problem, place: tuple[int, int] | None) -> Mistake:
+    line, column = place or (None, None)
     return Mistake(problem.path, line, column, problem.found, problem.expected)
 
 

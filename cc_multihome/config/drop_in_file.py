@@ -20,6 +20,8 @@ from cc_multihome.config.text import (
 from cc_multihome.errors import ConfigError, Problem
 
 SIZE_MAX_BYTES = 1 << 20
+# Line and column.
+Place = tuple[int, int]
 
 
 def require_roots(path: Path, found: os.stat_result, what: str) -> None:
@@ -59,41 +61,57 @@ def read_drop_in(path: Path) -> ConfigText:
 
 def _parse(path: Path, content: bytes) -> ConfigText:
     try:
-        text = content.decode("utf-8-sig")
-        config = read_config_text(text)
-    except EmptyTextError:
-        return ConfigText(None)
+        config = read_drop_in_text(content.decode("utf-8-sig"))
     except TextError as err:
         place = f", line {err.line}" if err.line else ""
         place += f", column {err.column}" if err.column else ""
         raise problem(path, str(err), "a YAML mapping", place) from err
     except UnicodeDecodeError as err:
         raise problem(path, f"byte {err.start}", "UTF-8") from err
-    hidden = tuple(_hidden(path, config))
-    if hidden:
-        raise ConfigError(hidden)
-    if not isinstance(config.raw, dict | type(None)):
-        place = f", line {config.places[KEY][0]}"
-        raise problem(path, show(plain(config.raw)), "a mapping", place)
+    wrong = tuple(
+        replace(item, origin=_origin(path, place))
+        for item, place in refused(config)
+    )
+    if wrong:
+        raise ConfigError(wrong)
     return config
 
 
-def _hidden(path: Path, config: ConfigText) -> Iterator[Problem]:
-    """Find what would be lost without a word."""
+def read_drop_in_text(text: str) -> ConfigText:
+    """Read what stands in a file; an empty one says nothing.
+
+    Raises:
+        TextError: as read_config_text() does.
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > SIZE_MAX_BYTES:
+        raise TextError(f"{size} bytes, expected at most {SIZE_MAX_BYTES}")
+    try:
+        return read_config_text(text)
+    except EmptyTextError:
+        return ConfigText(None)
+
+
+def refused(config: ConfigText) -> Iterator[tuple[Problem, Place | None]]:
+    """Find what would be lost without a word, or is none to be merged.
+
+    User-data may have all of it but keys that stand twice.
+    """
     for item in config.repeated:
-        yield replace(item, origin=_origin(path, config, item.path))
-    for key, line in config.beside:
-        yield Problem(
-            KEY,
-            f"{show(key)} beside it",
-            f"nothing beside it: move {show(key)} below {KEY}, or take"
-            f" {KEY} away",
-            f"{shown(path)}, line {line}",
+        yield item, config.place(item.path)
+    for key, place in config.beside:
+        found = f"{show(key)} beside it"
+        expected = (
+            f"nothing beside it: move {show(key)} below {KEY}, or take {KEY}"
+            " away"
         )
+        yield Problem(KEY, found, expected), place
+    if not isinstance(config.raw, dict | type(None)):
+        found = show(plain(config.raw))
+        yield Problem(KEY, found, "a mapping"), config.place(KEY)
 
 
-def _origin(path: Path, config: ConfigText, where: str) -> str:
-    place = config.place(where)
+def _origin(path: Path, place: Place | None) -> str:
     return f"{shown(path)}, line {place[0]}" if place else shown(path)
 
 

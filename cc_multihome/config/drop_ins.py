@@ -108,6 +108,25 @@ def merge(base: Any, over: Any, *, appended: bool = False) -> Any:
     return over
 
 
+def with_the_rest(over: object) -> object:
+    """Add what must be somewhere, and may be in user-data or another file.
+
+    What is wrong with the result is wrong with `over`, whatever the others
+    say. Pure.
+    """
+    over = plain(over)
+    if not isinstance(over, dict):
+        return over
+    base: dict[str, Any] = {}
+    if isinstance(over.get("interfaces"), dict):
+        base["interfaces"] = {
+            name: {"device_number": 0} for name in over["interfaces"]
+        }
+    if isinstance(over.get("resolver"), dict):
+        base["resolver"] = {"nameservers": ["192.0.2.53"]}
+    return merge(base, over)
+
+
 def _files(directory: Path) -> tuple[Path, ...]:
     """Give the files in order; not hidden ones, nor editors' backups.
 

@@ -52,14 +52,14 @@ class ConfigText:
             of the key or the element, from 1 on.
         repeated: keys that stand twice in one mapping, of which YAML takes
             the last and says nothing.
-        beside: what stands beside the key `multihome`, with its line; in
-            user-data that is for others to read.
+        beside: what stands beside the key `multihome`, with its line and
+            column; in user-data that is for others to read.
     """
 
     raw: object
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     repeated: tuple[Problem, ...] = ()
-    beside: tuple[tuple[str, int], ...] = ()
+    beside: tuple[tuple[str, tuple[int, int]], ...] = ()
 
     def place(self, path: str) -> tuple[int, int] | None:
         """Find a path; of what is absent the place where it belongs."""
@@ -192,10 +192,10 @@ def _repeated_key(node: yaml.Node | None) -> Iterator[Problem]:
         yield _repetition(KEY, other, found[0])
 
 
-def _beside(node: yaml.Node) -> Iterator[tuple[str, int]]:
+def _beside(node: yaml.Node) -> Iterator[tuple[str, tuple[int, int]]]:
     for step, mark, _ in _children(node):
         if step != KEY:
-            yield str(step), _at(mark)[0]
+            yield str(step), _at(mark)
 
 
 def _is_scalar(node: yaml.Node, text: str) -> bool:

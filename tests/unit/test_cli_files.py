@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cc_multihome.cli.main import main
+from cc_multihome.config.drop_ins import read_sources
 from cc_multihome.config.parse import parse
 from cc_multihome.config.text import TextError, read_config_text
 from cc_multihome.discover.imds_tree import tree_of
+from cc_multihome.errors import ConfigError
 from tests.unit.builders import SEED_KEY, eni, instance, plan_for
 from tests.unit.cli_host import CliHost, make, read_json
 
@@ -201,6 +203,63 @@ def test_a_merged_key_has_the_line_that_it_comes_from(
 def test_an_alias_that_contains_itself_ends(put: Write) -> None:
     """Such a value is a mistake, not an endless loop."""
     assert main(["validate", put("multihome: &a {interfaces: *a}")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        pytest.param("", "", id="empty"),
+        pytest.param("# nothing\n", "", id="comments"),
+        pytest.param("\ufeff# nothing\n", "", id="a mark and comments"),
+        pytest.param("multihome:\n", "", id="the key alone"),
+        pytest.param("default: private\n", "", id="a part"),
+        pytest.param("interfaces: {private: {table: 77}}\n", "", id="a table"),
+        pytest.param("resolver: {search: [a.b]}\n", "", id="of the resolver"),
+        pytest.param("multihome: true\n", "1:1", id="true"),
+        pytest.param("\nmultihome: false\n", "2:1", id="false"),
+        pytest.param("- a\n", "1:1", id="a list"),
+        pytest.param("a\n", "1:1", id="a word"),
+        pytest.param("multihome: {}\n\npolicy: []\n", "3:1", id="beside"),
+        pytest.param("default: a\ndefault: a\n", "2:1", id="twice"),
+        pytest.param("policy: [\n", "2:1", id="no YAML"),
+        pytest.param("#cloud-config\npolicy: []\n", "", id="without key"),
+        pytest.param("policy:\n", "1:1", id="a bare key"),
+        pytest.param(
+            "interfaces: {private: {tabel: 7}}\n", "1:24", id="misspelt"
+        ),
+        pytest.param("#" * (1 << 20) + "\n", "", id="a megabyte"),
+    ],
+)
+def test_a_drop_in_is_judged_as_it_will_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    where: str,
+) -> None:
+    """What is right is taken up, over a host's key; the rest is not."""
+    folder = tmp_path / "multihome.d"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "50-a.yaml").write_text(text)
+    (folder / "50-a.yaml").chmod(0o644)
+    monkeypatch.chdir(folder)
+    key = {**SEED_KEY, "resolver": {"nameservers": ["192.0.2.1"]}}
+    try:
+        wrong = bool(parse(read_sources(key, folder).raw).problems)
+    except ConfigError:
+        wrong = True
+    for name in ("50-a.yaml", str(folder / "50-a.yaml")):
+        assert main(["validate", name]) == int(wrong)
+        said = capsys.readouterr().err
+        assert not where or said.startswith(f"{name}:{where}: ")
+
+
+def test_a_file_of_user_data_may_be_what_no_drop_in_is(put: Write) -> None:
+    """The rules are those of its folder."""
+    assert main(["validate", put("multihome: true\n")]) == 0
+    assert main(["validate", put("multihome: {}\npackages: []\n")]) == 0
+    assert main(["validate", put("# nothing\n")]) == 1
 
 
 def test_standard_input_is_a_file(
