@@ -8,20 +8,17 @@ stands below that key, as in /etc/multihome.d. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
 
-from cc_multihome.config.schema import MAX_DEPTH, path_text, plain
+from cc_multihome.config import nodes
 from cc_multihome.errors import MultihomeError, Problem
 
-KEY = "multihome"
+KEY = nodes.KEY
 CLOUD_CONFIG = "#cloud-config"
 # Counted as often as aliases repeat them.
 MAX_VALUES = 1_000_000
-TEXT_TAG = "tag:yaml.org,2002:str"
-_Steps = tuple[str | int, ...]
 
 
 class TextError(MultihomeError):
@@ -95,15 +92,15 @@ def _read(text: str) -> ConfigText:
         root = _root_of(node, text)
         _refuse_bombs(root)
         # Before construction, which puts merged keys (`<<`) beside the own.
-        repeated = (*_repeated_key(node), *_repeated(root, ()))
+        repeated = (*nodes.repeated_key(node), *nodes.repeated(root, ()))
         value = loader.construct_document(node)
     finally:
         loader.dispose()
-    mark = _key_node(node, KEY) or root
-    places = {KEY: _at(mark), **dict(_places(root, ()))}
+    mark = nodes.key_node(node, KEY) or root
+    places = {KEY: nodes.at(mark), **dict(nodes.places(root, ()))}
     if node is None or root is node:
         return ConfigText(value, places, repeated)
-    return ConfigText(value[KEY], places, repeated, tuple(_beside(node)))
+    return ConfigText(value[KEY], places, repeated, tuple(nodes.beside(node)))
 
 
 def _refuse_bombs(node: yaml.Node) -> None:
@@ -116,11 +113,11 @@ def _refuse_bombs(node: yaml.Node) -> None:
     def count(node: yaml.Node) -> int:
         if id(node) not in counts:
             counts[id(node)] = None
-            inner = (count(child) for child in _inner(node))
+            inner = (count(child) for child in nodes.inner(node))
             counts[id(node)] = 1 + sum(inner)
         known = counts[id(node)]
         if known is None:
-            raise TextError("a value that contains itself", *_at(node))
+            raise TextError("a value that contains itself", *nodes.at(node))
         return known
 
     found = count(node)
@@ -129,14 +126,6 @@ def _refuse_bombs(node: yaml.Node) -> None:
             f"{found} values, most of them by aliases (*name); expected at"
             f" most {MAX_VALUES}"
         )
-
-
-def _inner(node: yaml.Node) -> Iterator[yaml.Node]:
-    if isinstance(node, yaml.SequenceNode):
-        yield from node.value
-    elif isinstance(node, yaml.MappingNode):
-        for pair in node.value:
-            yield from pair
 
 
 def _refuse_other_kinds(text: str) -> None:
@@ -165,107 +154,13 @@ def _root_of(node: yaml.Node | None, text: str) -> yaml.Node:
         raise EmptyTextError(f"nothing, expected a mapping with the key {KEY}")
     if isinstance(node, yaml.MappingNode):
         found: list[yaml.Node] = [
-            value for key, value in node.value if _is_scalar(key, KEY)
+            value for key, value in node.value if nodes.is_scalar(key, KEY)
         ]
         if found:
             return found[-1]
     if text.lstrip("\ufeff").startswith(CLOUD_CONFIG):
         raise TextError(f"there is no key {KEY}: the module would do nothing")
     return node
-
-
-def _key_node(node: yaml.Node | None, name: str) -> yaml.Node | None:
-    found = _key_nodes(node, name)
-    return found[-1] if found else None
-
-
-def _key_nodes(node: yaml.Node | None, name: str) -> list[yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        return []
-    return [key for key, _ in node.value if _is_scalar(key, name)]
-
-
-def _repeated_key(node: yaml.Node | None) -> Iterator[Problem]:
-    """Find the key itself a second time."""
-    found = _key_nodes(node, KEY)
-    for other in found[1:]:
-        yield _repetition(KEY, other, found[0])
-
-
-def _beside(node: yaml.Node) -> Iterator[tuple[str, tuple[int, int]]]:
-    for step, mark, _ in _children(node):
-        if step != KEY:
-            yield str(step), _at(mark)
-
-
-def _is_scalar(node: yaml.Node, text: str) -> bool:
-    is_text = isinstance(node, yaml.ScalarNode) and node.tag == TEXT_TAG
-    return is_text and node.value == text
-
-
-def _children(
-    node: yaml.Node,
-) -> Iterator[tuple[str | int, yaml.Node, yaml.Node]]:
-    """Give each step down, where it stands, and what is there."""
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield index, item, item
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                yield _step(key), key, value
-
-
-def _step(key: yaml.ScalarNode) -> str:
-    """Return the key as config.schema.plain() makes it."""
-    if key.tag == TEXT_TAG:
-        return str(key.value)
-    made = yaml.SafeLoader("")
-    try:
-        value = made.construct_object(key)
-    except (yaml.YAMLError, ValueError):
-        return str(key.value)
-    finally:
-        made.dispose()
-    mapping = plain({value: None})
-    assert isinstance(mapping, dict)
-    step: str = next(iter(mapping))
-    return step
-
-
-def _places(
-    node: yaml.Node, steps: _Steps
-) -> Iterator[tuple[str, tuple[int, int]]]:
-    if len(steps) > MAX_DEPTH:
-        return
-    for step, mark, child in _children(node):
-        here = (*steps, step)
-        yield path_text(here), _at(mark)
-        yield from _places(child, here)
-
-
-def _repeated(node: yaml.Node, steps: _Steps) -> Iterator[Problem]:
-    if len(steps) > MAX_DEPTH:
-        return
-    seen: dict[str | int, yaml.Node] = {}
-    for step, mark, child in _children(node):
-        here = (*steps, step)
-        if step in seen and step != "<<":
-            yield _repetition(path_text(here), mark, seen[step])
-        seen[step] = mark
-        yield from _repeated(child, here)
-
-
-def _repetition(path: str, mark: yaml.Node, first: yaml.Node) -> Problem:
-    return Problem(
-        path,
-        f"it again on line {_at(mark)[0]}",
-        f"each key once (the first is on line {_at(first)[0]})",
-    )
-
-
-def _at(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def parent_path(path: str) -> str:
