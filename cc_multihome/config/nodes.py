@@ -6,7 +6,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import yaml
 
@@ -15,6 +15,7 @@ from cc_multihome.errors import Problem
 
 KEY = "multihome"
 TEXT_TAG = "tag:yaml.org,2002:str"
+MERGE_TAG = "tag:yaml.org,2002:merge"
 Steps = tuple[str | int, ...]
 
 
@@ -75,6 +76,14 @@ def children(
 
 def _step(key: yaml.ScalarNode) -> str:
     """Return the key as config.schema.plain() makes it."""
+    mapping = plain({_value(key): None})
+    assert isinstance(mapping, dict)
+    step: str = next(iter(mapping))
+    return step
+
+
+def _value(key: yaml.Node) -> Hashable:
+    """Return the key as it is to YAML; as text where it is none of its."""
     if key.tag == TEXT_TAG:
         return str(key.value)
     made = yaml.SafeLoader("")
@@ -84,10 +93,8 @@ def _step(key: yaml.ScalarNode) -> str:
         return str(key.value)
     finally:
         made.dispose()
-    mapping = plain({value: None})
-    assert isinstance(mapping, dict)
-    step: str = next(iter(mapping))
-    return step
+    # Not of `!!map x`, which YAML refuses as a key.
+    return value if isinstance(value, Hashable) else str(key.value)
 
 
 def places(
@@ -103,15 +110,21 @@ def places(
 
 
 def repeated(node: yaml.Node, steps: Steps) -> Iterator[Problem]:
-    """Find keys that stand twice in one mapping below a node."""
+    """Find keys that stand twice in one mapping below a node.
+
+    They are compared as YAML does: two dates are told by one name, and
+    `1` and `1.0` by two.
+    """
     if len(steps) > MAX_DEPTH:
         return
-    seen: dict[str | int, yaml.Node] = {}
+    seen: dict[Hashable, yaml.Node] = {}
     for step, mark, child in children(node):
         here = (*steps, step)
-        if step in seen and step != "<<":
-            yield _repetition(path_text(here), mark, seen[step])
-        seen[step] = mark
+        if isinstance(node, yaml.MappingNode) and mark.tag != MERGE_TAG:
+            value = _value(mark)
+            if value in seen:
+                yield _repetition(path_text(here), mark, seen[value])
+            seen[value] = mark
         yield from repeated(child, here)
 
 

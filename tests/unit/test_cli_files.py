@@ -175,6 +175,36 @@ def test_a_key_that_stands_twice_is_a_mistake(
     assert "the first is on line 2" in said
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        pytest.param("2020-01-01", "2020-01-02", False, id="dates"),
+        pytest.param("2020-01-01", "2020-01-01", True, id="a date"),
+        pytest.param("1" + "0" * 20, "2" + "0" * 20, False, id="long numbers"),
+        pytest.param("1", "1.0", True, id="a number"),
+        pytest.param("1", "'1'", False, id="a number and a text"),
+        pytest.param("on", "true", True, id="a boolean"),
+        pytest.param('"<<"', '"<<"', True, id="no merge key"),
+    ],
+)
+def test_keys_are_the_same_where_they_are_to_yaml(
+    one: str, other: str, *, is_same: bool
+) -> None:
+    """Not where they are told by the same words."""
+    text = f"interfaces:\n  {one}: {{}}\n  {other}: {{}}\n"
+    kept = len(yaml.safe_load(text)["interfaces"])
+    assert (kept == 1) == is_same
+    assert bool(read_config_text(text).repeated) == is_same
+
+
+def test_a_key_that_cannot_be_one_is_said(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As YAML says it."""
+    assert main(["validate", put("interfaces:\n  !!map x: 1\n")]) == 1
+    assert lines(capsys)[0].startswith("2:3: no YAML: ")
+
+
 def test_a_key_that_is_no_text_has_its_line(
     put: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
