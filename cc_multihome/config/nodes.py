@@ -28,6 +28,28 @@ def inner(node: yaml.Node) -> Iterator[yaml.Node]:
             yield from pair
 
 
+def merges(node: yaml.Node) -> bool:
+    """Say whether a mapping takes others in (`<<`)."""
+    return isinstance(node, yaml.MappingNode) and any(
+        key.tag == MERGE_TAG for key, _ in node.value
+    )
+
+
+def pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Give keys and values, those that count less first: what it merges.
+
+    Does not end where a mapping merges itself.
+    """
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        if key.tag == MERGE_TAG:
+            is_list = isinstance(value, yaml.SequenceNode)
+            for each in reversed(value.value) if is_list else [value]:
+                yield from pairs(each)
+    yield from (pair for pair in node.value if pair[0].tag != MERGE_TAG)
+
+
 def key_node(node: yaml.Node | None, name: str) -> yaml.Node | None:
     """Return the key of that name which YAML takes, if there is one."""
     found = key_nodes(node, name)

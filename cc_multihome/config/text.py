@@ -89,6 +89,9 @@ def _read(text: str) -> ConfigText:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
+        if node is not None and nodes.merges(node):
+            # Followed before construction, which would find these first.
+            _refuse_bombs(node)
         root = _root_of(node, text)
         _refuse_bombs(root)
         # Before construction, which puts merged keys (`<<`) beside the own.
@@ -152,12 +155,11 @@ def _root_of(node: yaml.Node | None, text: str) -> yaml.Node:
     """Return the node of what stands under the key."""
     if node is None:
         raise EmptyTextError(f"nothing, expected a mapping with the key {KEY}")
-    if isinstance(node, yaml.MappingNode):
-        found: list[yaml.Node] = [
-            value for key, value in node.value if nodes.is_scalar(key, KEY)
-        ]
-        if found:
-            return found[-1]
+    found = [
+        value for key, value in nodes.pairs(node) if nodes.is_scalar(key, KEY)
+    ]
+    if found:
+        return found[-1]
     if text.lstrip("\ufeff").startswith(CLOUD_CONFIG):
         raise TextError(f"there is no key {KEY}: the module would do nothing")
     return node

@@ -230,6 +230,72 @@ def test_a_merged_key_has_the_line_that_it_comes_from(
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param("x: &x {K: {default: a}}\n<<: *x\n", 1, id="one"),
+        pytest.param(
+            "x: &x {K: {default: a}}\ny: &y {K: {default: b}}\n<<: [*x, *y]\n",
+            1,
+            id="the first of a list",
+        ),
+        pytest.param(
+            "x: &x {K: {default: a}}\ny: &y {K: {default: b}}\n"
+            "<<: *x\n<<: *y\n",
+            2,
+            id="the last of two",
+        ),
+        pytest.param(
+            "x: &x {K: {default: a}}\ny: &y {<<: *x}\n<<: *y\n",
+            1,
+            id="one that merges",
+        ),
+        pytest.param(
+            "x: &x {K: {default: a}}\nK: {default: c}\n<<: *x\n",
+            2,
+            id="the own goes first",
+        ),
+        pytest.param(
+            "x: &x {default: a, policy: []}\n"
+            "y: &y {K: {<<: *x, default: b}}\n<<: *y\n",
+            2,
+            id="within it",
+        ),
+    ],
+)
+def test_a_key_that_is_merged_at_the_top_is_found(
+    text: str, line: int
+) -> None:
+    """As cloud-init does, which has YAML alone look for it."""
+    text = text.replace("K:", "multihome:")
+    found = read_config_text(f"#cloud-config\n{text}")
+    assert found.raw == yaml.safe_load(text)["multihome"]
+    assert found.places["multihome"][0] == line + 1
+    assert found.repeated == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("a: &a {<<: *a}\n<<: *a\n", "itself", id="in a circle"),
+        pytest.param(
+            "a0: &a0 {x: 1}\n"
+            + "".join(
+                f"a{n + 1}: &a{n + 1} {{<<: [{','.join([f'*a{n}'] * 9)}]}}\n"
+                for n in range(9)
+            )
+            + "<<: *a9\n",
+            "most of them by aliases",
+            id="many times",
+        ),
+    ],
+)
+def test_what_is_merged_at_the_top_ends(text: str, said: str) -> None:
+    """Nine lines stand for a billion keys."""
+    with pytest.raises(TextError, match=said):
+        read_config_text(f"#cloud-config\n{text}")
+
+
 def test_an_alias_that_contains_itself_ends(put: Write) -> None:
     """Such a value is a mistake, not an endless loop."""
     assert main(["validate", put("multihome: &a {interfaces: *a}")]) == 1
