@@ -16,6 +16,9 @@ from cc_multihome.errors import Problem
 KEY = "multihome"
 TEXT_TAG = "tag:yaml.org,2002:str"
 MERGE_TAG = "tag:yaml.org,2002:merge"
+# Besides its own errors, on a tag that does not fit: `!!bool 7` is a KeyError,
+# `!!int ""` an IndexError, `!!timestamp x` an AttributeError.
+NO_VALUE = (ValueError, LookupError, TypeError, AttributeError)
 Steps = tuple[str | int, ...]
 
 
@@ -111,7 +114,7 @@ def _value(key: yaml.Node) -> Hashable:
     made = yaml.SafeLoader("")
     try:
         value = made.construct_object(key)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, *NO_VALUE):
         return str(key.value)
     finally:
         made.dispose()

@@ -19,6 +19,7 @@ KEY = nodes.KEY
 CLOUD_CONFIG = "#cloud-config"
 # Counted as often as aliases repeat them.
 MAX_VALUES = 1_000_000
+MAX_MESSAGE = 300
 
 
 class TextError(MultihomeError):
@@ -31,7 +32,9 @@ class TextError(MultihomeError):
     def __init__(
         self, message: str, line: int | None = None, column: int | None = None
     ) -> None:
-        super().__init__(message)
+        # YAML's own messages quote names whole, however long.
+        is_long = len(message) > MAX_MESSAGE
+        super().__init__(f"{message[:MAX_MESSAGE]}..." if is_long else message)
         self.line, self.column = line, column
 
 
@@ -81,7 +84,7 @@ def read_config_text(text: str) -> ConfigText:
         raise TextError(f"no YAML: {err}".split("\n")[0], line) from err
     except yaml.YAMLError as err:
         raise _text_error(err) from err
-    except (ValueError, RecursionError) as err:
+    except (*nodes.NO_VALUE, RecursionError) as err:
         raise TextError(f"no YAML that can be read: {err}") from err
 
 

@@ -197,6 +197,36 @@ def test_keys_are_the_same_where_they_are_to_yaml(
     assert bool(read_config_text(text).repeated) == is_same
 
 
+@pytest.mark.parametrize(
+    "tag", ["bool", "int", "float", "timestamp", "binary", "set", "omap"]
+)
+@pytest.mark.parametrize("text", ["{}: 1", "default: {}", "- {}"])
+def test_a_tag_that_does_not_fit_is_no_yaml(
+    put: Write, capsys: pytest.CaptureFixture[str], tag: str, text: str
+) -> None:
+    """PyYAML stumbles over some of them; that is no fault of ours."""
+    for value in ("''", "maybe-\u00e9"):
+        name = put(text.format(f"!!{tag} {value}"))
+        assert main(["validate", name]) == 1
+        assert "internal error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("#!{}\n", id="a script"),
+        pytest.param("a: *{}\n", id="an alias"),
+        pytest.param("a: !{} 1\n", id="a tag"),
+        pytest.param("a: !!float {}\n", id="a number"),
+    ],
+)
+def test_yaml_is_not_quoted_whole(text: str) -> None:
+    """A console would be flooded."""
+    with pytest.raises(TextError) as caught:
+        read_config_text(text.format("x" * 9999))
+    assert len(str(caught.value)) < 400
+
+
 def test_a_key_that_cannot_be_one_is_said(
     put: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
