@@ -50,9 +50,9 @@ class Referrer:
             return holder
         able = [it.name for it in self._interfaces if it.eni.local_ipv4s]
         if able:
-            choices = ", ".join(able)
+            choices = ", ".join(map(show_name, able))
             expected = f"an interface with an IPv4 address: {choices}"
-            self._refuse("multihome.default", repr(name), expected)
+            self._refuse("multihome.default", show(name), expected)
         return holder
 
     def destinations(self) -> Iterator[BoundDestination]:
