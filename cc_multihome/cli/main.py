@@ -9,20 +9,20 @@ status. What a verb needs is imported when it runs, so that `--version`,
 
 from __future__ import annotations
 
-import os
+import argparse
 import signal
-import sys
 from collections.abc import Sequence
 
 from cc_multihome.cli.change import add_apply, add_restore, add_rollback
 from cc_multihome.cli.diagram import add_diagram
 from cc_multihome.cli.explain import add_explain
 from cc_multihome.cli.integrate import add_integrate
+from cc_multihome.cli.output import complain, held_back, open_closed
 from cc_multihome.cli.plan import add_plan
 from cc_multihome.cli.render import add_render
 from cc_multihome.cli.status import add_status
 from cc_multihome.cli.validate import add_validate
-from cc_multihome.cli.verb import EXIT_INTERRUPTED, EXIT_OK, Parser
+from cc_multihome.cli.verb import EXIT_INTERRUPTED, Parser, command_of
 from cc_multihome.cli.verify import add_verify
 from cc_multihome.version import __version__
 
@@ -36,27 +36,31 @@ VERBS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status (docs/cli.md)."""
-    args, rest = build_parser().parse_known_args(argv)
-    if rest:
-        # Not by parse_args(): it shows the usage of no verb.
-        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args = argparse.Namespace(verb=None, json=False)
+    open_closed()
     try:
-        status: int = args.run(args)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe (head) has what it wanted.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        with held_back():
+            status = _run(argv, args)
     except KeyboardInterrupt:
         # A second one (timeout(1) sends two) would end in a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print(f"multihome {args.verb}: interrupted", file=sys.stderr)
+        complain(f"{command_of(args.verb)}: interrupted")
         return EXIT_INTERRUPTED
     # Mistakes of this package too: a traceback helps nobody on a host.
     except Exception as err:
         from cc_multihome.cli.report import report
 
         return report(err, args.verb, as_json=args.json)
+    return status
+
+
+def _run(argv: Sequence[str] | None, args: argparse.Namespace) -> int:
+    """Read the command line into `args`, and do what it asks."""
+    _, rest = build_parser().parse_known_args(argv, args)
+    if rest:
+        # Not by parse_args(): it shows the usage of no verb.
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    status: int = args.run(args)
     return status
 
 

@@ -8,11 +8,12 @@ here, by the class of the error.
 from __future__ import annotations
 
 import os
-import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from cc_multihome.cli.output import complain, held_back
 from cc_multihome.cli.verb import (
     EXIT_BROKEN,
     EXIT_INACTIVE,
@@ -21,6 +22,7 @@ from cc_multihome.cli.verb import (
     InactiveError,
     QuestionError,
     RootError,
+    command_of,
     print_json,
 )
 from cc_multihome.errors import (
@@ -131,17 +133,18 @@ _BUG = _Kind(
 )
 
 
-def report(err: Exception, verb: str, *, as_json: bool) -> int:
-    """Tell the person, and with `as_json` the program; return the status."""
+def report(err: Exception, verb: str | None, *, as_json: bool) -> int:
+    """Tell the person, and with `as_json` the program; return the status.
+
+    The status is the same where nobody can be told.
+    """
     kind, text = _kind_of(err), _text(err)
     if os.environ.get(DEBUG):
-        traceback.print_exception(err)
+        complain("".join(traceback.format_exception(err)).rstrip())
+    complain(f"{command_of(verb)}: {text}\nWhat to do: {kind.remedy}.")
     if as_json:
-        print_json({"error": _as_dict(err, kind, text)})
-    print(
-        f"multihome {verb}: {text}\nWhat to do: {kind.remedy}.",
-        file=sys.stderr,
-    )
+        with suppress(OSError), held_back():
+            print_json({"error": _as_dict(err, kind, text)})
     return kind.status
 
 

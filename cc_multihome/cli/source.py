@@ -230,10 +230,17 @@ def read_source(name: str) -> str:
     """
     try:
         if name == STDIN:
-            return sys.stdin.read()
+            return _read_stdin()
         return Path(name).read_text(encoding="utf-8")
     except UnicodeDecodeError as err:
         raise FileError(
             f"{name}: found bytes that are not UTF-8 at {err.start}, expected"
             " text (gunzip it, if it is compressed)"
         ) from err
+
+
+def _read_stdin() -> str:
+    # It is None where it was closed.
+    if sys.stdin is None:
+        raise FileError(f"{STDIN}: standard input is closed, expected a file")
+    return sys.stdin.read()

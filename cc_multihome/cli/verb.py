@@ -12,8 +12,10 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cc_multihome.cli.output import complain
 from cc_multihome.errors import MultihomeError
 
 if TYPE_CHECKING:
@@ -40,12 +42,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2; usage and message go to standard error."""
-        self.print_usage(sys.stderr)
-        self.exit(
-            EXIT_USAGE,
+        with suppress(OSError):
+            self.print_usage(sys.stderr)
+        complain(
             f"{self.prog}: error: {message}\n"
-            f"What to do: see `{self.prog} --help`.\n",
+            f"What to do: see `{self.prog} --help`."
         )
+        sys.exit(EXIT_USAGE)
 
 
 class InactiveError(MultihomeError):
@@ -71,6 +74,11 @@ def add_verb(
     parser = verbs.add_parser(name, help=summary, description=description)
     parser.set_defaults(run=run, verb=name, json=False, parser=parser)
     return parser
+
+
+def command_of(verb: str | None) -> str:
+    """Return what the person called; None: no verb was made out."""
+    return f"multihome {verb}" if verb else "multihome"
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
