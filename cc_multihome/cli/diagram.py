@@ -14,6 +14,7 @@ from cc_multihome.cli.verb import (
     InactiveError,
     add_json,
     add_verb,
+    name_of_file,
     print_json,
 )
 
@@ -40,6 +41,7 @@ def add_diagram(verbs: Verbs) -> None:
     parser.add_argument(
         "-o",
         "--output",
+        type=name_of_file,
         metavar="FILE",
         help="write the picture there, in place of standard output",
     )

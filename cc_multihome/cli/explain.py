@@ -170,7 +170,7 @@ def _uid(args: argparse.Namespace) -> int | None:
 
     if args.user is None:
         return None
-    if args.metadata:
+    if args.metadata is not None:
         raise QuestionError(
             "--user: the users of the instance in --metadata are not known"
             " here"

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from cc_multihome.cli.verb import (
     EXIT_OK,
     EXIT_WRONG,
+    FileError,
     add_json,
     add_verb,
+    name_of_file,
     print_json,
 )
 
@@ -43,8 +45,8 @@ def add_integrate(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--root",
-        type=Path,
-        default=Path("/"),
+        type=name_of_file,
+        default="/",
         metavar="DIR",
         help="the system below DIR, such as a mounted image",
     )
@@ -58,7 +60,7 @@ def run_integrate(args: argparse.Namespace) -> int:
     """Do `multihome integrate`."""
     from cc_multihome.integrate import steps
 
-    root: Path = args.root.resolve()
+    root = _root_of(args.root)
     if args.remove:
         findings = steps.remove(root)
     elif args.check:
@@ -71,6 +73,18 @@ def run_integrate(args: argparse.Namespace) -> int:
         _print(findings, quiet=args.quiet)
     wrong = any(item.state == "wrong" for item in findings)
     return EXIT_WRONG if wrong else EXIT_OK
+
+
+def _root_of(name: str) -> Path:
+    """Find the system; where there is none, nothing is right about it.
+
+    Raises:
+        FileError: there is no folder of this name.
+    """
+    root = Path(name).resolve()
+    if not root.is_dir():
+        raise FileError(f"--root: found no folder {name}, expected one")
+    return root
 
 
 def _print(findings: tuple[Finding, ...], *, quiet: bool) -> None:

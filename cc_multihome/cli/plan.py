@@ -13,6 +13,7 @@ from cc_multihome.cli.verb import (
     EXIT_OK,
     add_json,
     add_verb,
+    name_of_file,
     print_json,
 )
 
@@ -75,6 +76,7 @@ def add_plan(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--config",
+        type=name_of_file,
         metavar="FILE",
         help="as if FILE were the configuration: user-data, a mapping with"
         " the key multihome, or what stands below it",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cc_multihome.cli.verb import FileError, InactiveError
+from cc_multihome.cli.verb import FileError, InactiveError, name_of_file
 
 if TYPE_CHECKING:
     from cc_multihome.files import File
@@ -43,12 +43,14 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     """Add --config and --metadata."""
     parser.add_argument(
         "--config",
+        type=name_of_file,
         metavar="FILE",
         help="take the configuration from FILE: user-data, a mapping with the"
         " key multihome, or what stands below it",
     )
     parser.add_argument(
         "--metadata",
+        type=name_of_file,
         metavar="FILE",
         help="work offline, with the instance that FILE describes: JSON as"
         " below /latest/meta-data/, or cloud-init's instance-data.json",
@@ -64,7 +66,7 @@ def sketch(args: argparse.Namespace) -> Sketch | None:
         FileError: a file is not what it should be.
         MultihomeError: as decide() does.
     """
-    if args.metadata:
+    if args.metadata is not None:
         return offline(key_of(args.config), read_metadata(args.metadata))
     from cc_multihome.cli import core, progress
 
@@ -78,7 +80,7 @@ def sketch(args: argparse.Namespace) -> Sketch | None:
 
 def names_files(args: argparse.Namespace) -> bool:
     """Say whether the options ask for another plan than that in force."""
-    return bool(args.config or args.metadata)
+    return args.config is not None or args.metadata is not None
 
 
 def require_plan(args: argparse.Namespace, purpose: str) -> Plan:
@@ -117,7 +119,7 @@ def key_of(config: str | None) -> object:
         FileError, OSError: there is none in the file.
         ConfigError: the host's cannot be read.
     """
-    if config:
+    if config is not None:
         return read_config(config)
     from cc_multihome.cli import core
 

@@ -21,6 +21,7 @@ from cc_multihome.cli.verb import (
     EXIT_WRONG,
     add_json,
     add_verb,
+    name_of_file,
     print_json,
 )
 
@@ -66,10 +67,14 @@ def add_validate(verbs: Verbs) -> None:
         " status 1 when there is a mistake.",
     )
     parser.add_argument(
-        "file", metavar="FILE", help="the file; - is standard input"
+        "file",
+        type=name_of_file,
+        metavar="FILE",
+        help="the file; - is standard input",
     )
     parser.add_argument(
         "--metadata",
+        type=name_of_file,
         metavar="FILE",
         help="check it against the instance that FILE describes, too: JSON"
         " as below /latest/meta-data/, or cloud-init's instance-data.json",

@@ -95,6 +95,17 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def name_of_file(text: str) -> str:
+    """Refuse "", which a script gives whose variable is not set.
+
+    Raises:
+        argparse.ArgumentTypeError: it is that.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("found no name, expected one")
+    return text
+
+
 def print_json(value: Any) -> None:
     """Print a value; a mapping gets the version of its shape."""
     if isinstance(value, dict):

@@ -109,6 +109,44 @@ def test_a_wrong_command_line_gets_the_usage_of_its_verb(
 
 
 @pytest.mark.parametrize(
+    "argv",
+    [
+        pytest.param(["plan", "--config", ""], id="plan"),
+        pytest.param(["render", "--config="], id="render"),
+        pytest.param(["render", "--metadata", ""], id="render metadata"),
+        pytest.param(["explain", "--metadata", "", "::1"], id="explain"),
+        pytest.param(["diagram", "--output", ""], id="diagram"),
+        pytest.param(["validate", ""], id="validate"),
+        pytest.param(["validate", "--metadata=", "x"], id="validate metadata"),
+        pytest.param(["integrate", "--root", ""], id="integrate"),
+    ],
+)
+def test_a_name_that_is_empty_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+) -> None:
+    """`--root "$ROOT"` of a script is not to become this host's own root."""
+    fail_with(monkeypatch, ZeroDivisionError("it was begun"))
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == verb.EXIT_USAGE
+    assert "found no name, expected one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--remove", "--check"])
+def test_a_root_that_is_not_there_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """An image that is not mounted is not one with nothing to do."""
+    (tmp_path / "file").touch()
+    for name in ("none", "file"):
+        root = str(tmp_path / name)
+        assert main(["integrate", option, "--root", root]) == 1
+        assert f"found no folder {root}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "kind", "status"),
     [
         pytest.param(ConfigError((PROBLEM,)), "config", 1, id="config"),
