@@ -41,19 +41,85 @@ ATTEMPT = "attempt.json"
 ACTIVE = "active"
 
 
+_NOTHING = type(None)
+_TEXT, _NUMBER = (str,), (int, float)
+_TEXT_OR_NONE, _MAPPING_OR_NONE = (str, _NOTHING), (dict, _NOTHING)
+_Shape = dict[str, tuple[type, ...]]
+_PROVED: _Shape = {
+    "fingerprint": _TEXT,
+    "key": (object,),
+    "metadata": (dict,),
+    "leases": (dict,),
+}
+_RECORD: _Shape = {
+    "time": _TEXT,
+    "seconds": _NUMBER,
+    "trigger": _TEXT,
+    "outcome": _TEXT,
+    "error": _TEXT_OR_NONE,
+    "instance_id": _TEXT_OR_NONE,
+    "plan": _MAPPING_OR_NONE,
+    "verification": (list,),
+    "input": _TEXT_OR_NONE,
+}
+_LEVEL: _Shape = {
+    "level": _TEXT,
+    "state": _TEXT,
+    "seconds": _NUMBER,
+    "details": (list,),
+}
+# What readers rely on: damage, or another version's, is no traceback then.
+_SHAPES: dict[str, _Shape] = {
+    KEPT: _PROVED,
+    PREVIOUS: _PROVED,
+    STATUS: _RECORD,
+    FAILED: {
+        "time": _TEXT,
+        "input": _TEXT,
+        "earlier": (list,),
+        "error": _TEXT,
+        "plan": _MAPPING_OR_NONE,
+    },
+    ATTEMPT: {"input": _TEXT, "plan": (dict,)},
+}
 # JSON's null is a key: one without a value.
 _NO_KEY = object()
 
 
 def load(name: str, default: Any = None) -> Any:
-    """Return the value, or the default where none can be read."""
+    """Return the value, or the default where none can be read.
+
+    What has another shape than this package gives it cannot be read.
+    """
     path = path_of(name)
     text = read_text(path)
+    if text is None:
+        return default
     try:
-        return default if text is None else json.loads(text)
-    except ValueError as err:
+        value = json.loads(text)
+        _require_shape(value, _SHAPES.get(name, {}), "it")
+        if name == STATUS:
+            for level in value["verification"]:
+                _require_shape(level, _LEVEL, "a level of verification")
+    except (ValueError, RecursionError) as err:
         LOG.warning("%s cannot be read and is ignored: %s", path, err)
         return default
+    return value
+
+
+def _require_shape(value: Any, shape: _Shape, what: str) -> None:
+    """Look at the keys of a mapping; without a shape, any value is right.
+
+    Raises:
+        ValueError: one is missing, or its value is of another type.
+    """
+    if shape and not isinstance(value, dict):
+        raise ValueError(f"{what} is {value!r:.40}, expected a mapping")
+    for key, types in shape.items():
+        if key not in value:
+            raise ValueError(f"{what} has no key {key}")
+        if not isinstance(value[key], types):
+            raise ValueError(f"{key} of {what} is {value[key]!r:.40}")
 
 
 def path_of(name: str) -> Path:

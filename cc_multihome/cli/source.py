@@ -203,7 +203,8 @@ def read_metadata(name: str) -> Instance:
 
     try:
         tree = json.loads(read_source(name))
-    except ValueError as err:
+    # Too deep is as little of use.
+    except (ValueError, RecursionError) as err:
         raise FileError(f"{name}: no JSON: {err}") from err
     if not isinstance(tree, dict):
         raise FileError(f"{name}: found {tree!r:.40}, expected a mapping")

@@ -30,6 +30,8 @@ def instance_from_tree(tree: Mapping[str, Any]) -> Instance:
     Raises:
         ImdsError: the tree is incomplete or holds something else.
     """
+    if not isinstance(tree, Mapping):
+        raise malformed("tree", tree, "a mapping of keys to values")
     identity = parse_identity(
         mac=_leaf(tree, "mac"),
         instance_id=_leaf(tree, "instance-id"),

@@ -502,6 +502,7 @@ def test_metadata_may_be_wrapped(
     [
         pytest.param("{", "no JSON", id="cut short"),
         pytest.param("[]", "expected a mapping", id="list"),
+        pytest.param("[" * 100_000, "no JSON", id="too deep"),
         pytest.param('{"mac": 1}', "instance-id", id="incomplete"),
     ],
 )

@@ -231,24 +231,22 @@ def test_without_anything_kept_nothing_happens(boot: Boot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "outcome"),
+    "text",
     [
-        pytest.param("{", None, id="no JSON"),
-        pytest.param("null", None, id="nothing"),
-        pytest.param("[]", "refused", id="no mapping"),
-        pytest.param('{"key": {}}', "refused", id="half of it"),
-        pytest.param('{"metadata": 5}', "refused", id="another shape"),
-        pytest.param("5", "refused", id="a number"),
+        pytest.param("{", id="no JSON"),
+        pytest.param("null", id="nothing"),
+        pytest.param("[]", id="no mapping"),
+        pytest.param('{"key": {}}', id="half of it"),
+        pytest.param('{"metadata": 5}', id="another shape"),
+        pytest.param("5", id="a number"),
     ],
 )
-def test_what_is_damaged_never_fails_the_boot(
-    boot: Boot, text: str, outcome: str | None
-) -> None:
-    """cloud-init's own networking comes up."""
+def test_what_is_damaged_never_fails_the_boot(boot: Boot, text: str) -> None:
+    """cloud-init's own networking comes up, as with nothing kept."""
     (boot.root / "var" / state.KEPT).write_text(text)
     assert early.main() == 0
     assert boot.overlay() is None
-    assert outcome == (told() or (None, None))[0]
+    assert told() is None
 
 
 def test_what_netplan_refuses_is_taken_away_again(

@@ -70,7 +70,8 @@ class Disk:
     def is_untouched(self) -> bool:
         """Is all of it there?"""
         names = (state.KEY, state.KEPT, state.PREVIOUS, state.FAILED)
-        kept = all(state.load(name) == {"of": OLD} for name in names)
+        found = [(state.STATE / name).read_text() for name in names]
+        kept = all(json.loads(text) == {"of": OLD} for text in found)
         return kept and self.host.calls == []
 
 

@@ -30,8 +30,16 @@ from tests.unit.builders import (
     links_of,
     netplan_file,
 )
+from tests.unit.cli_host import record
 
 THIRD = "02:00:00:00:00:33"
+
+PROVED = {
+    "fingerprint": "ab12",
+    "key": SEED_KEY,
+    "metadata": tree_of(instance()),
+    "leases": {},
+}
 
 
 class World:
@@ -121,7 +129,7 @@ def test_what_another_instance_left_is_dropped_before_the_run(
 ) -> None:
     """The disk came with an image of it."""
     state.save(state.OWNER, "i-0eeeeeeeeeeeeeeee")
-    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    state.save(state.KEPT, PROVED)
     monkeypatch.setattr(inherited, "drop_everything", world.drop)
     world.errors = [ImdsError("no answer")]
     with pytest.raises(ImdsError):
@@ -132,8 +140,7 @@ def test_what_another_instance_left_is_dropped_before_the_run(
 
 def test_without_metadata_what_was_kept_is_in_force(world: World) -> None:
     """And the error goes on to cloud-init, and into the status."""
-    kept = {"key": SEED_KEY, "metadata": tree_of(instance())}
-    state.save(state.KEPT, kept)
+    state.save(state.KEPT, PROVED)
     world.errors = [ImdsError("no answer")]
     with pytest.raises(ImdsError, match="no answer"):
         on_boot(SEED_KEY)
@@ -146,7 +153,7 @@ def test_what_was_kept_of_another_host_stays_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stock networking is better than another's addresses."""
-    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    state.save(state.KEPT, PROVED)
     monkeypatch.setattr(triggers, "other_host", lambda _: "another id")
     world.errors = [ImdsError("no answer")]
     with pytest.raises(ImdsError):
@@ -156,7 +163,7 @@ def test_what_was_kept_of_another_host_stays_away(
 
 def test_a_wrong_plan_is_no_reason_to_fall_back(world: World) -> None:
     """It was taken back already."""
-    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    state.save(state.KEPT, PROVED)
     world.errors = [VerifyError("no route")]
     with pytest.raises(VerifyError):
         on_boot(SEED_KEY)
@@ -175,7 +182,7 @@ def test_a_broken_drop_in_leaves_the_last_good_config_in_force(
     world: World, origins: list[str], triggers_run: list[str]
 ) -> None:
     """What the user-data says wrongly is no reason to fall back."""
-    state.save(state.KEPT, {"key": SEED_KEY, "metadata": tree_of(instance())})
+    state.save(state.KEPT, PROVED)
     problems = tuple(Problem("multihome", "x", "y", it) for it in origins)
     world.errors = [ConfigError(problems)]
     with pytest.raises(ConfigError):
@@ -205,8 +212,7 @@ def test_wrong_user_data_leaves_enis_to_cloud_init(
 ) -> None:
     """Else an ENI that is attached would be served by nobody."""
     if kept:
-        value = {"key": SEED_KEY, "metadata": tree_of(instance())}
-        state.save(state.KEPT, value)
+        state.save(state.KEPT, PROVED)
     state.set_active(None)
     world.errors = [ConfigError(tuple(problems))]
     with pytest.raises(ConfigError):
@@ -237,7 +243,7 @@ def test_a_mistake_that_is_known_fails_no_unit_every_five_minutes(
     def told(err: Exception, trigger: str) -> int:
         world.errors = [err]
         done = main([trigger])
-        state.save(state.STATUS, {"error": str(err)})
+        state.save(state.STATUS, record(None, error=str(err)))
         return done
 
     assert 1 == told(first, "refresh")
