@@ -45,25 +45,34 @@ def add_render(verbs: Verbs) -> None:
 def run_render(args: argparse.Namespace) -> int:
     """Do `multihome render`."""
     made = require_sketch(args, "render")
+    overlay = _overlay(made)
     if args.json:
         print_json(_as_dict(made))
     elif args.all:
         print("\n".join(_with_head(file) for file in made.files), end="")
-    else:
-        print(_overlay(made), end="")
-    return EXIT_OK
+    elif overlay is not None:
+        print(overlay, end="")
+    return EXIT_OK if overlay is not None else _say_nothing()
 
 
-def _overlay(made: Sketch) -> str:
+def _overlay(made: Sketch) -> str | None:
     from cc_multihome.discover.netplan_files import OVERLAY_NAME
 
     for file in made.files:
         if file.path.name == OVERLAY_NAME:
-            return file.text or ""
-    raise InactiveError(
+            return file.text
+    return None
+
+
+def _say_nothing() -> int:
+    """Say it as an error: the JSON is whole, and has no file."""
+    from cc_multihome.cli.report import report
+
+    nothing = InactiveError(
         "the plan has no netplan file: one ENI and no wishes, which routes"
         " right as it is"
     )
+    return report(nothing, "render", as_json=False)
 
 
 def _with_head(file: File) -> str:

@@ -548,6 +548,14 @@ def test_a_plan_without_files_is_no_error_of_the_reader(
     host = make(monkeypatch, tmp_path)
     host.plan = plan_for({}, instance(eni(0)))
     assert main(["render"]) == 3
-    assert "one ENI" in capsys.readouterr().err
+    plain = capsys.readouterr()
+    assert plain.out == ""
+    assert "one ENI" in plain.err
+    assert main(["render", "--all"]) == 3
+    assert capsys.readouterr() == plain
+    assert main(["render", "--json"]) == 3
+    said = capsys.readouterr()
+    assert said.err == plain.err
+    assert json.loads(said.out)["files"] == []
     host.enabled = False
     assert read_json(capsys, "render", status=3)["error"]["kind"] == "inactive"
