@@ -117,7 +117,7 @@ def key_of(config: str | None) -> object:
 
     Raises:
         FileError, OSError: there is none in the file.
-        ConfigError: the host's cannot be read.
+        ConfigError: a key stands twice in it; or the host's cannot be read.
     """
     if config is not None:
         return read_config(config)
@@ -177,17 +177,22 @@ def read_config(name: str) -> object:
 
     Raises:
         FileError: there is no configuration in it.
+        ConfigError: a key stands twice, of which YAML takes the last.
         OSError: it cannot be read.
     """
     from cc_multihome.config.text import TextError, read_config_text
+    from cc_multihome.errors import ConfigError
 
     try:
-        return read_config_text(read_source(name)).raw
+        text = read_config_text(read_source(name))
     except TextError as err:
         where = "".join(
             f":{each}" for each in (err.line, err.column) if each is not None
         )
         raise FileError(f"{name}{where}: {err}") from err
+    if text.repeated:
+        raise ConfigError(text.repeated)
+    return text.raw
 
 
 def read_metadata(name: str) -> Instance:

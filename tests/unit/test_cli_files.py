@@ -235,6 +235,25 @@ def test_a_key_that_cannot_be_one_is_said(
     assert lines(capsys)[0].startswith("2:3: no YAML: ")
 
 
+@pytest.mark.parametrize(
+    "argv", [["render"], ["diagram"], ["explain", "192.0.2.14"]]
+)
+def test_what_validate_refuses_for_it_the_others_do_too(
+    put: Write,
+    metadata: str,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+) -> None:
+    """Else what was tried out is not what a drop-in would be taken for."""
+    config = put("multihome:\n  rename: true\n  rename: false\n")
+    found = [*argv, "--metadata", metadata, "--config", config]
+    data = read_json(capsys, *found, status=1)
+    (problem,) = data["error"]["problems"]
+    assert data["error"]["kind"] == "config"
+    assert problem["path"] == "multihome.rename"
+    assert problem["found"] == "it again on line 3"
+
+
 def test_a_key_that_is_no_text_has_its_line(
     put: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
