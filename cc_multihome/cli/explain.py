@@ -5,11 +5,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from cc_multihome.cli.source import add_source, names_files, require_plan
+from cc_multihome.cli.source import (
+    add_source,
+    names_files,
+    require_plan,
+    require_sketch,
+)
 from cc_multihome.cli.verb import (
     EXIT_OK,
     EXIT_WRONG,
@@ -21,11 +27,10 @@ from cc_multihome.cli.verb import (
 )
 
 if TYPE_CHECKING:
-    from cc_multihome.cli.style import Style
+    from cc_multihome.cli.source import Sketch
     from cc_multihome.cli.verb import Verbs
     from cc_multihome.explain.lookup import Explanation
     from cc_multihome.explain.question import Sender
-    from cc_multihome.explain.routing import Host
     from cc_multihome.explain.way import Way
     from cc_multihome.model import Address, Plan
 
@@ -71,28 +76,36 @@ def run_explain(args: argparse.Namespace) -> int:
     """Do `multihome explain`."""
     to = _address(args.to, "DEST")
     source = None if args.source is None else _address(args.source, "--from")
-    is_offline = names_files(args)
-    plan = require_plan(args, "explain")
-    asked = (to, source, _sender(args, plan))
-    value = (_offline if is_offline else _online)(plan, *asked)
+    if names_files(args):
+        made = require_sketch(args, "explain")
+        value = _offline(made, to, source, _sender(args, made.plan))
+    else:
+        plan = require_plan(args, "explain")
+        value = _online(plan, to, source, _sender(args, plan))
     value["user"], value["service"] = args.user, args.service
     if args.json:
         print_json(value)
     else:
+        from cc_multihome.cli.explain_text import answer_text
         from cc_multihome.cli.style import style_of
 
-        print(_text(value, style_of(sys.stdout)))
+        print(answer_text(value, style_of(sys.stdout)))
     return EXIT_WRONG if value["agree"] is False else EXIT_OK
 
 
 def _offline(
-    plan: Plan, to: Address, source: Address | None, sender: Sender
+    made: Sketch, to: Address, source: Address | None, sender: Sender
 ) -> Answer:
     from cc_multihome.explain.lookup import explain
 
-    _check(plan, to, source, None)
-    found = _as_dict(explain(plan, to, source, sender=sender), plan)
-    return _answer(to, source, found)
+    # Also those of ENIs that are left alone, of which the plan has none.
+    own: list[Address] = []
+    for eni in made.instance.enis:
+        own += eni.local_ipv4s
+        own += eni.ipv6s
+    _check(made.plan, to, source, own)
+    found = explain(made.plan, to, source, sender=sender)
+    return _answer(to, source, _as_dict(found, made.plan))
 
 
 def _online(
@@ -103,7 +116,7 @@ def _online(
     from cc_multihome.explain.lookup import explain
 
     host = core.host_routing(to)
-    _check(plan, to, source, host)
+    _check(plan, to, source, [each.ip for _, each in host.addresses])
     alone = explain(plan, to, source, sender=sender)
     expected = explain(plan, to, source, host, sender=sender)
     # The kernel refuses a source that it does not have.
@@ -183,7 +196,7 @@ def _uid(args: argparse.Namespace) -> int | None:
 
 
 def _check(
-    plan: Plan, to: Address, source: Address | None, host: Host | None
+    plan: Plan, to: Address, source: Address | None, have: Sequence[Address]
 ) -> None:
     if not plan.interfaces:
         raise InactiveError(
@@ -198,7 +211,6 @@ def _check(
     if source is None:
         return
     own = [each.ip for item in plan.interfaces for each in item.addresses]
-    have = [each.ip for _, each in host.addresses] if host else []
     if source not in (*own, *have):
         raise QuestionError(
             f"--from: found {source}, expected an address of this host, as"
@@ -240,61 +252,3 @@ def _way_as_dict(way: Way | None) -> dict[str, Any] | None:
         "gateway": None if way.gateway is None else str(way.gateway),
         "source": None if way.source is None else str(way.source),
     }
-
-
-def _text(value: Answer, style: Style) -> str:
-    found = value["expected"] or value["plan"]
-    bound = f" from {value['from']}" if value["from"] else ""
-    for whose in ("user", "service"):
-        bound += f" for {whose} {value[whose]}" if value[whose] else ""
-    rows = [
-        (f"{it['priority']}:", it["rule"], it["result"])
-        for it in found["steps"]
-    ]
-    lines = [
-        style.paint(f"{value['to']}{bound}:", "bold"),
-        f"  {_way_text(found['way'], found['eni_id'])}",
-        f"  because {found['why']}",
-    ]
-    if rows:
-        lines += [style.paint("Rules, in order:", "bold"), style.columns(rows)]
-    if value["agree"] is None:
-        lines.append("The kernel was not asked: this plan is from files.")
-    elif value["agree"]:
-        lines.append(style.paint(_agreement(found), "good"))
-    else:
-        lines.append(style.paint("The kernel does something else:", "bad"))
-        lines += [f"  {line}" for line in value["differences"]]
-        lines.append(
-            "`multihome status` says what of the plan is missing;"
-            " `multihome apply` puts it back."
-        )
-    return "\n".join(lines)
-
-
-def _agreement(found: dict[str, Any]) -> str:
-    if found["decided_by"] == "others":
-        return "The kernel does so. The plan has no part in it."
-    return "The kernel does the same."
-
-
-def _gateway_text(gateway: str | None) -> str:
-    from cc_multihome.model import LEARNED
-
-    if gateway == LEARNED:
-        return "gateway learned from router advertisements"
-    return "on link" if gateway is None else f"gateway {gateway}"
-
-
-def _way_text(way: dict[str, Any] | None, eni_id: str | None) -> str:
-    if way is None:
-        return "no route"
-    table = way["table"]
-    where = [] if table is None else [f"table {way['table_name']} ({table})"]
-    if way["interface"] is None:
-        return ", ".join((f"refused: {way['type']}", *where))
-    parts = [f"by {way['interface']}" + (f" ({eni_id})" if eni_id else "")]
-    parts.append(_gateway_text(way["gateway"]))
-    if way["source"] is not None:
-        parts.append(f"source address {way['source']}")
-    return ", ".join((*parts, *where))

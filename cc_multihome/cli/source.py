@@ -32,11 +32,24 @@ _WRAPPINGS = (("ds", "meta_data"), ("ds", "meta-data"), ("metadata",))
 
 @dataclass(frozen=True)
 class Sketch:
-    """A plan and its files, by paths relative to the root."""
+    """A plan for an instance.
+
+    Attributes:
+        rendered: its files; None: they are rendered when they are asked for.
+    """
 
     plan: Plan
-    files: tuple[File, ...]
     instance: Instance
+    rendered: tuple[File, ...] | None = None
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The files, by paths relative to the root."""
+        from cc_multihome.render import render
+
+        if self.rendered is None:
+            return render(self.plan, ())
+        return self.rendered
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +88,7 @@ def sketch(args: argparse.Namespace) -> Sketch | None:
         decision = core.decided(key_of(args.config))
     if decision is None:
         return None
-    return Sketch(decision.plan, decision.files, decision.instance)
+    return Sketch(decision.plan, decision.instance, decision.files)
 
 
 def names_files(args: argparse.Namespace) -> bool:
@@ -129,6 +142,9 @@ def key_of(config: str | None) -> object:
 def offline(raw: object, instance: Instance) -> Sketch | None:
     """Plan for an instance that is elsewhere, with links that are invented.
 
+    The rules that netplan has there for ENIs that are left alone are not
+    known, nor are the static routes of its table main.
+
     Raises:
         ConfigError: every mistake in the configuration.
         LinkError: an ENI lacks something that its routing needs.
@@ -136,7 +152,7 @@ def offline(raw: object, instance: Instance) -> Sketch | None:
     from cc_multihome.config.parse import parse, raise_if
     from cc_multihome.plan.bind import bind_or_raise
     from cc_multihome.plan.build import build_plan
-    from cc_multihome.render import render
+    from cc_multihome.plan.left_alone import with_left_alone
 
     parsed = parse(raw)
     if parsed.config is None:
@@ -152,7 +168,7 @@ def offline(raw: object, instance: Instance) -> Sketch | None:
     plan = build_plan(
         parsed.config, bound, instance, systemd_version=INVENTED_SYSTEMD
     )
-    return Sketch(plan, render(plan, ()), instance)
+    return Sketch(with_left_alone(plan, instance.enis, {}), instance)
 
 
 def invent_links(enis: tuple[Eni, ...]) -> tuple[Link, ...]:

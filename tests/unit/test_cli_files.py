@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cc_multihome.render as rendering
 from cc_multihome.cli.main import main
 from cc_multihome.config.drop_ins import read_sources
 from cc_multihome.config.parse import parse
@@ -578,3 +579,54 @@ def test_a_plan_without_files_is_no_error_of_the_reader(
     assert json.loads(said.out)["files"] == []
     host.enabled = False
     assert read_json(capsys, "render", status=3)["error"]["kind"] == "inactive"
+
+
+ALONE = """\
+interfaces: {pods: {device_number: 0, manage: false}}
+default: ens6
+policy: [{to: 192.0.2.1, via: ens6}]
+"""
+
+
+def test_what_is_left_alone_has_its_rules_offline_too(
+    put: Write, metadata: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The host gets them: main comes before the policy for its address."""
+    config = put(ALONE)
+    files = ["--metadata", metadata, "--config", config]
+    assert main(["render", *files]) == 0
+    ethernets = yaml.safe_load(capsys.readouterr().out)["network"]["ethernets"]
+    rule = {"from": "10.224.184.51", "table": 254, "priority": 32591}
+    assert rule in ethernets["ens6"]["routing-policy"]
+    drawn = read_json(capsys, "diagram", *files)["rules"]
+    assert "from 10.224.184.51" in [each["selector"] for each in drawn]
+
+
+def test_an_address_that_is_left_alone_can_be_asked_from(
+    put: Write, metadata: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is one of the instance; any other is none."""
+    files = ["--metadata", metadata, "--config", put(ALONE)]
+    question = ["explain", "192.0.2.1", *files, "--from"]
+    data = read_json(capsys, *question, "10.224.184.51")
+    assert data["plan"]["steps"][-1]["priority"] == 32591
+    assert data["plan"]["way"]["table"] == 254
+    data = read_json(capsys, *question, "10.224.184.52", status=1)
+    assert data["error"]["kind"] == "question"
+
+
+def test_files_are_rendered_for_render_alone(
+    monkeypatch: pytest.MonkeyPatch, put: Write, metadata: str
+) -> None:
+    """The others need the plan."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("it was rendered")
+
+    monkeypatch.setattr(rendering, "render", fail)
+    config = put(USER_DATA)
+    files = ["--metadata", metadata, "--config", config]
+    assert main(["explain", "192.0.2.1", *files]) == 0
+    assert main(["diagram", *files]) == 0
+    assert main(["validate", "--metadata", metadata, config]) == 0
+    assert main(["render", *files]) == 1

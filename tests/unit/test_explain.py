@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cc_multihome.cli.main import main
+from cc_multihome.cli.source import Sketch
 from cc_multihome.errors import CommandError
 from cc_multihome.explain import ask
 from cc_multihome.explain.ask import ask_kernel, differences
@@ -286,8 +287,9 @@ def test_a_learned_gateway_is_told_in_words(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`_ipv6ra` is networkd's word, and that of the JSON."""
+    made = Sketch(ipv6_plan(), instance())
     monkeypatch.setattr(
-        "cc_multihome.cli.explain.require_plan", lambda *_: ipv6_plan()
+        "cc_multihome.cli.explain.require_sketch", lambda *_: made
     )
     monkeypatch.setattr("cc_multihome.cli.explain.names_files", lambda _: True)
     assert 0 == main(["explain", "2001:db8:9::1"])
