@@ -72,22 +72,24 @@ def ways_of(
         Way(
             hop.device,
             table,
-            hop.gateway if _takes_gateway(entry, to) else None,
+            hop.gateway if takes_gateway(entry, to) else None,
             source or _source(entry, hop, usable(hop.device), to),
-            _kind(entry, to),
+            kind_of(entry, to),
         )
         for hop in entry.hops
     ]
 
 
-def _takes_gateway(entry: Entry, to: Address) -> bool:
+def takes_gateway(entry: Entry, to: Address) -> bool:
+    """Does a packet to this address go to the gateway that a route has?"""
     if to == LIMITED_BROADCAST:
         return False
     is_short = entry.to.prefixlen < MULTICAST_PREFIX
     return not (to.version == 4 and to.is_multicast and is_short)
 
 
-def _kind(entry: Entry, to: Address) -> str:
+def kind_of(entry: Entry, to: Address) -> str:
+    """Return the type of the way, as of ip-route(8)."""
     if entry.kind in (BROADCAST, ANYCAST) or to == LIMITED_BROADCAST:
         return ANYCAST if entry.kind == ANYCAST else BROADCAST
     return MULTICAST if to.is_multicast else entry.kind

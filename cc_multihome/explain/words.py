@@ -15,6 +15,7 @@ from cc_multihome.explain.routing import (
     Entry,
     Rule,
 )
+from cc_multihome.explain.way import kind_of, takes_gateway
 from cc_multihome.model import LEARNED, Address, Plan
 from cc_multihome.numbers import POLICY_TABLE
 from cc_multihome.render.rt_tables import table_names
@@ -83,6 +84,8 @@ def _planned(
     gateway = entry.hops[0].gateway
     if gateway is None:
         where = f"{to} is in {prefix}, the subnet of {name}"
+    elif not takes_gateway(entry, to):
+        where = f"a {kind_of(entry, to)} goes to no gateway"
     elif gateway == LEARNED or gateway.is_link_local:
         where = "its gateway is the router that advertises itself there"
     else:

@@ -58,6 +58,24 @@ def test_the_plan_says_which_way(
     assert (found.eni_id is None) == (interface == "lo")
 
 
+@pytest.mark.parametrize(
+    ("to", "kind"),
+    [("255.255.255.255", "broadcast"), ("224.0.0.1", "multicast")],
+)
+def test_what_is_for_all_on_the_link_has_no_gateway(
+    to: str, kind: str
+) -> None:
+    """Neither in the way nor in the words, whatever the route has."""
+    found = explain(plan_for(), ip_address(to))
+    assert found.way is not None
+    assert (found.way.kind, found.way.gateway) == (kind, None)
+    assert found.why.endswith(
+        f"the default route, which public has; a {kind} goes to no gateway"
+    )
+    unicast = explain(plan_for(), ip_address(UNNAMED))
+    assert unicast.why.endswith("its gateway is 10.224.186.1")
+
+
 def test_the_policy_is_known_by_its_table() -> None:
     """Where an ENI is left alone its rule has another priority."""
     key = {
