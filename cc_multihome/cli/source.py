@@ -215,15 +215,17 @@ def read_metadata(name: str) -> Instance:
     """Read an instance's metadata from a file.
 
     Raises:
-        FileError: it is no JSON mapping.
-        ImdsError: the tree is incomplete or holds something else.
+        FileError: it is no JSON mapping, or the tree in it is incomplete or
+            holds something else.
         OSError: it cannot be read.
     """
+    from cc_multihome.discover.imds_parse import MalformedError
     from cc_multihome.discover.imds_tree import instance_from_tree
     from cc_multihome.errors import ImdsError
 
     try:
-        tree = json.loads(read_source(name))
+        # Editors of Windows begin a file with a byte order mark.
+        tree = json.loads(read_source(name).removeprefix("\ufeff"))
     # Too deep is as little of use.
     except (ValueError, RecursionError) as err:
         raise FileError(f"{name}: no JSON: {err}") from err
@@ -231,6 +233,8 @@ def read_metadata(name: str) -> Instance:
         raise FileError(f"{name}: found {tree!r:.40}, expected a mapping")
     try:
         return instance_from_tree(_unwrapped(tree))
+    except MalformedError as err:
+        raise FileError(f"{name}: {err.detail}") from err
     except ImdsError as err:
         raise FileError(f"{name}: {err}") from err
 

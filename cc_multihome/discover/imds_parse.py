@@ -49,6 +49,20 @@ class NotReadyError(ImdsError):
     """The metadata is still being filled in: asking again may help."""
 
 
+class MalformedError(ImdsError):
+    """A value is not what its key promises.
+
+    Attributes:
+        detail: what and where, without whose it is: it may be of a file.
+    """
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(
+            f"the metadata service's {detail}; nothing was changed"
+        )
+
+
 @dataclass(frozen=True)
 class Identity:
     """What the top of the metadata tree says.
@@ -71,12 +85,9 @@ def shortened(value: object) -> str:
     return f"{text[:SHOWN_CHARACTERS]}... ({len(text)} characters)"
 
 
-def malformed(key: str, found: object, expected: str) -> ImdsError:
+def malformed(key: str, found: object, expected: str) -> MalformedError:
     """Make the error for a value that is not what its key promises."""
-    return ImdsError(
-        f"the metadata service's {key} is {shortened(found)},"
-        f" expected {expected}; nothing was changed"
-    )
+    return MalformedError(f"{key} is {shortened(found)}, expected {expected}")
 
 
 def parse_mac(key: str, text: str) -> str:

@@ -99,18 +99,28 @@ def texts_of(eni: Eni) -> dict[str, str]:
 
 def _eni_of_node(name: Any, keys: Any, primary_mac: str) -> Eni:
     mac = parse_mac(MACS, str(name))
+    path = f"{MACS}{mac}"
     if not isinstance(keys, Mapping):
-        raise malformed(f"{MACS}{mac}", keys, "a mapping of keys to values")
-    listed = {key: _leaf(keys, key) for key in ENI_KEYS if key in keys}
+        raise malformed(path, keys, "a mapping of keys to values")
+    listed = {
+        key: _leaf(keys, key, below=f"{path}/")
+        for key in ENI_KEYS
+        if key in keys
+    }
     return parse_eni(mac, listed, primary_mac=primary_mac)
 
 
 def _leaf(
-    node: Mapping[str, Any], key: str, *, default: str | None = None
+    node: Mapping[str, Any],
+    key: str,
+    *,
+    below: str = "",
+    default: str | None = None,
 ) -> str:
     value = node.get(key, default)
     if isinstance(value, (list, tuple)):
         return "\n".join(str(line) for line in value)
     if isinstance(value, (str, int)):
         return str(value)
-    raise malformed(key, value, "text, a number or a list of lines")
+    expected = "text, a number or a list of lines"
+    raise malformed(f"{below}{key}", value, expected)

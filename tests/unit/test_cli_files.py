@@ -537,6 +537,32 @@ def test_metadata_that_is_none_is_said(
     assert said in error
 
 
+def test_a_wrong_value_of_a_file_has_its_place_there(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ENI's MAC; and nobody meant to change anything."""
+    tree = tree_of(instance())
+    mac = instance().enis[1].mac
+    path = f"network/interfaces/macs/{mac}/interface-id"
+    tree["network"]["interfaces"]["macs"][mac]["interface-id"] = None
+    file, config = put(json.dumps(tree), "m.json"), put(USER_DATA)
+    assert main(["render", "--metadata", file, "--config", config]) == 1
+    head = capsys.readouterr().err.splitlines()[0]
+    assert f"{file}: {path} is None, expected text" in head
+    assert "service" not in head
+    assert "nothing was changed" not in head
+
+
+def test_metadata_may_begin_with_a_byte_order_mark(
+    put: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the configuration may."""
+    file = put("\ufeff" + json.dumps(tree_of(instance())), "m.json")
+    config = put(USER_DATA)
+    assert main(["render", "--metadata", file, "--config", config]) == 0
+    assert "10.224.186.43" in capsys.readouterr().out
+
+
 def test_a_broken_config_of_render_has_its_line(
     put: Write, metadata: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
