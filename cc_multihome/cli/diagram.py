@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from cc_multihome.cli.verb import Verbs
     from cc_multihome.model import Plan
 
-STDOUT = "-"
+# The device by name, too: to put a file in its place is not what is meant.
+STDOUT = (None, "-", "/dev/stdout")
 NEW_MODE = 0o644
 
 
@@ -58,7 +59,7 @@ def run_diagram(args: argparse.Namespace) -> int:
             "the plan has nothing to draw: one ENI and no wishes, which"
             " routes right as it is"
         )
-    to_stdout = args.output in (None, STDOUT)
+    to_stdout = args.output in STDOUT
     if not to_stdout:
         _write(args.output, diagram(plan))
     if args.json:
@@ -71,21 +72,35 @@ def run_diagram(args: argparse.Namespace) -> int:
 def _write(name: str, text: str) -> None:
     """Write the picture in one step; a symbolic link is followed.
 
+    A device or a pipe takes it as it is: a file in its place would be the
+    end of /dev/null for everybody.
+
     Raises:
-        FileError: something else than a file is in its place, which would be
-            gone then, such as /dev/stdout; or its folder is missing.
+        FileError: there is a folder in its place, or its folder is missing.
+        OSError: it cannot be written.
     """
     from cc_multihome.files import File, write
 
-    path = Path(name).resolve()
+    # Not resolved: a pipe among /dev/fd has a name of nothing.
+    there = Path(name)
+    if there.is_dir():
+        raise FileError(f"{name}: found a folder, expected a file or none")
+    if there.exists() and not there.is_file():
+        _write_through(there, text)
+        return
+    path = there.resolve()
     if not path.parent.is_dir():
         raise FileError(f"{name}: found no folder {path.parent}, expected one")
-    if path.exists() and not path.is_file():
-        raise FileError(
-            f"{name}: found a folder or a device, expected a file or none"
-        )
     mode = path.stat().st_mode & 0o777 if path.exists() else NEW_MODE
     write(File(path, text, mode))
+
+
+def _write_through(path: Path, text: str) -> None:
+    try:
+        with path.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as err:
+        raise OSError(err.errno, err.strerror, str(path)) from err
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:

@@ -122,11 +122,12 @@ def test_a_file_that_is_there_keeps_its_mode_and_its_link(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
 def test_a_dash_is_standard_output(
-    host: CliHost, capsys: pytest.CaptureFixture[str]
+    host: CliHost, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """As for the files that are read."""
-    assert main(["diagram", "-o", "-"]) == 0
+    assert main(["diagram", "-o", name]) == 0
     assert capsys.readouterr().out == diagram(host.plan)
 
 
@@ -134,8 +135,7 @@ def test_a_dash_is_standard_output(
     ("name", "said"),
     [
         pytest.param("absent/x.svg", "found no folder", id="no folder"),
-        pytest.param("folder", "a folder or a device", id="folder"),
-        pytest.param("pipe", "a folder or a device", id="pipe"),
+        pytest.param("folder", "found a folder", id="folder"),
     ],
 )
 def test_what_is_no_file_stays_as_it_is(
@@ -145,15 +145,39 @@ def test_what_is_no_file_stays_as_it_is(
     name: str,
     said: str,
 ) -> None:
-    """As root, /dev/stdout would be gone for everybody."""
+    """A folder, or nothing at all."""
     (tmp_path / "folder").mkdir()
-    os.mkfifo(tmp_path / "pipe")
     assert host.plan.interfaces
     before = sorted(tmp_path.iterdir())
     assert main(["diagram", "-o", str(tmp_path / name)]) == 1
     assert said in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
-    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_pipe_takes_the_picture_and_stays_one(
+    host: CliHost, tmp_path: Path
+) -> None:
+    """As root, a file in its place would end /dev/null for everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(reader, encoding="utf-8") as stream:
+        assert main(["diagram", "-o", str(pipe)]) == 0
+        assert stream.read() == diagram(host.plan)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_device_takes_it_or_says_why_not(
+    host: CliHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its name."""
+    assert host.plan.interfaces
+    assert main(["diagram", "-o", "/dev/null"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["diagram", "-o", "/dev/full"]) == 1
+    assert "/dev/full: No space left" in capsys.readouterr().err
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
 def test_the_json_has_what_the_picture_shows(
