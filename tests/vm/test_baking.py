@@ -198,9 +198,11 @@ def test_the_same_instance_with_another_number_of_enis(
         assert_flows(same, intent)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
-    "disks", ["bookworm", "sid"], indirect=True, scope="module"
+    "disks",
+    [pytest.param("bookworm", marks=pytest.mark.thorough), "sid"],
+    indirect=True,
+    scope="module",
 )
 def test_another_instance_on_other_suites(disks: Disks) -> None:
     """From the uncleaned disk; the oldest cloud-init, and the newest."""
