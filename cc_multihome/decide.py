@@ -32,6 +32,7 @@ from cc_multihome.files import File
 from cc_multihome.model import Instance, Link, Plan
 from cc_multihome.plan.bind import bind_or_raise, without_detached
 from cc_multihome.plan.build import build_plan
+from cc_multihome.plan.choose import left_alone
 from cc_multihome.plan.honor import with_main_routes
 from cc_multihome.plan.ipv6 import without_ipv6
 from cc_multihome.plan.left_alone import with_left_alone
@@ -126,7 +127,12 @@ def _decide(
     if known is None:
         _require_managed(netdef_ids(own), host.links, instance)
     if before is not None:
-        require_whole(instance, before, host.links)
+        require_whole(
+            instance,
+            before,
+            host.links,
+            left_alone=left_alone(config, instance.enis),
+        )
     links = with_leases(
         _with_names_of_the_kernel(host.links, former), own, leases
     )

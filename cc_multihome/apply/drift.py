@@ -10,7 +10,12 @@ from dataclasses import replace
 from socket import if_indextoname, if_nameindex
 
 from cc_multihome.apply.nftables import find_table_change
-from cc_multihome.apply.resolver import RESOLV_CONF, needs_resolver
+from cc_multihome.apply.resolver import (
+    RESOLV_CONF,
+    WAIT_ONLINE,
+    is_replaced,
+    wait_online_file,
+)
 from cc_multihome.apply.sysctl import find_sysctls
 from cc_multihome.model import Plan
 from cc_multihome.render.nftables import FAMILY, NAME
@@ -44,8 +49,15 @@ def changed_settings(plan: Plan) -> tuple[str, ...]:
 
 def changed_resolver(plan: Plan) -> tuple[str, ...]:
     """Say whether the resolver is not the planned one."""
-    if not plan.resolver.nameservers or not needs_resolver(plan.resolver):
+    if not plan.resolver.nameservers:
         return ()
+    if is_replaced(plan.resolver):
+        return tuple(
+            f"{WAIT_ONLINE} waits at boot for systemd-resolved, which is off:"
+            f" {file.path} is missing"
+            for file in (wait_online_file(),)
+            if file
+        )
     servers = ", ".join(map(str, plan.resolver.nameservers))
     what = f"{RESOLV_CONF} is not the planned one ({servers})"
     return (f"{what}, or systemd-resolved is not off",)

@@ -38,8 +38,8 @@ RESOLV_CONF = Path("/etc/resolv.conf")
 FORMER_STATE = Path("/var/lib/multihome/resolver.json")
 # The unit that network-online.target waits for. From netplan 1.2 on it wants
 # to hear of a name server from systemd-resolved, and fails at each boot where
-# that is off: this takes the place of netplan's command, and asks what 1.1
-# asked.
+# that is off: this takes the place of netplan's two commands, as 1.1 has them
+# but for the names of links, which may be others at the next boot.
 WAIT_ONLINE = "systemd-networkd-wait-online.service"
 WAIT_ONLINE_FILE = Path(
     f"/etc/systemd/system/{WAIT_ONLINE}.d/50-multihome.conf"
@@ -47,6 +47,7 @@ WAIT_ONLINE_FILE = Path(
 WAIT_ONLINE_TEXT = f"""{HEADER}
 [Service]
 ExecStart=
+ExecStart=/usr/lib/systemd/systemd-networkd-wait-online -o degraded
 ExecStart=/usr/lib/systemd/systemd-networkd-wait-online --any -o routable
 """
 # From systemd 258 on sockets start the service again: they go with it.
@@ -96,10 +97,13 @@ def needs_resolver(resolver: Resolver) -> bool:
     """Would `apply_resolver` change anything?"""
     if not resolver.nameservers:
         return FORMER_STATE.exists()
-    return (
-        differs(_wanted(resolver))
-        or any(unit.active or unit.enabled for unit in resolved_units())
-        or _waits_for_resolved()
+    return not is_replaced(resolver) or wait_online_file() is not None
+
+
+def is_replaced(resolver: Resolver) -> bool:
+    """Is resolv.conf the planned one, and systemd-resolved off for good?"""
+    return not differs(_wanted(resolver)) and not any(
+        unit.active or unit.enabled for unit in resolved_units()
     )
 
 
@@ -122,8 +126,9 @@ def apply_resolver(resolver: Resolver, checkpoint: Checkpoint) -> None:
         before = _former_state(units)
         write(File(FORMER_STATE, json.dumps(before, indent=1) + "\n"))
     write(_wanted(resolver))
-    if _waits_for_resolved():
-        write(File(WAIT_ONLINE_FILE, WAIT_ONLINE_TEXT))
+    online = wait_online_file()
+    if online:
+        write(online)
     names = [unit.name for unit in units if unit.active or unit.enabled]
     if names:
         with keeping_networkd_files():
@@ -224,16 +229,21 @@ def _enable_unasked(former: Unit) -> None:
         run(["systemctl", "enable", "--root=/", former.name])
 
 
-def _waits_for_resolved() -> bool:
-    """Would a boot fail to notice that it is online, without resolved?"""
+def wait_online_file() -> File | None:
+    """Return what has to be written for boots without systemd-resolved.
+
+    None where they do not wait for it, or there is a file already.
+    """
     if os.path.lexists(WAIT_ONLINE_FILE):
-        return False
+        return None
     try:
         shown = run(["systemctl", "show", "--property=ExecStart", WAIT_ONLINE])
     except CommandError as err:
         LOG.debug("no command of %s: %s", WAIT_ONLINE, err)
-        return False
-    return "--dns" in shown
+        return None
+    if "--dns" not in shown:
+        return None
+    return File(WAIT_ONLINE_FILE, WAIT_ONLINE_TEXT)
 
 
 def _wanted(resolver: Resolver) -> File:

@@ -17,7 +17,11 @@ from cc_multihome.apply import host, restore
 from cc_multihome.apply.diff import mismatches
 from cc_multihome.apply.drift import changed_resolver, changed_settings
 from cc_multihome.apply.lock import holder
-from cc_multihome.apply.resolver import RESOLV_CONF, resolved_units
+from cc_multihome.apply.resolver import (
+    RESOLV_CONF,
+    resolved_units,
+    wait_online_file,
+)
 from cc_multihome.apply.verify import LevelResult, read_settled, verify
 from cc_multihome.cli.verb import InactiveError
 from cc_multihome.config.drop_ins import DROP_INS, read_sources
@@ -181,6 +185,12 @@ def resolver_file(plan: Plan) -> File | None:
     if not plan.resolver.nameservers:
         return None
     return File(RESOLV_CONF, resolv_conf(plan.resolver))
+
+
+def boot_files(plan: Plan) -> tuple[File, ...]:
+    """Return what would be written for boots without systemd-resolved."""
+    file = wait_online_file() if plan.resolver.nameservers else None
+    return (file,) if file else ()
 
 
 def running_resolver_units() -> tuple[str, ...]:

@@ -56,8 +56,8 @@ def run_diagram(args: argparse.Namespace) -> int:
     plan = require_plan(args, "draw")
     if not plan.interfaces:
         raise InactiveError(
-            "the plan has nothing to draw: one ENI and no wishes, which"
-            " routes right as it is"
+            "the plan has nothing to draw: one ENI and no wishes but the"
+            " resolver's: it routes right as it is"
         )
     to_stdout = args.output in STDOUT
     if not to_stdout:

@@ -18,7 +18,6 @@ from cc_multihome.cli.verb import (
 )
 
 if TYPE_CHECKING:
-    from cc_multihome.apply.host import Changes
     from cc_multihome.cli.changes import FileChange, KernelChange
     from cc_multihome.cli.style import Style
     from cc_multihome.cli.verb import Verbs
@@ -117,9 +116,14 @@ def _look(decision: Decision) -> View:
     former = core.in_force(core.read_status()).plan
     macs = {item.ifname: item.mac for item in plan.interfaces}
     resolver = core.resolver_file(plan) if changes.resolver else None
+    replaces = resolver is not None
+    if resolver and core.read_file(resolver) == resolver.text:
+        # What is to change is at its side.
+        resolver = None
     return View(
         files=tuple(
-            file_change(core.read_file(file), file) for file in changes.files
+            file_change(core.read_file(file), file)
+            for file in (*changes.files, *core.boot_files(plan))
         ),
         names=tuple(
             (macs.get(old, ""), old, new) for old, new in changes.names.items()
@@ -129,8 +133,8 @@ def _look(decision: Decision) -> View:
         resolver=file_change(core.read_file(resolver), resolver)
         if resolver
         else None,
-        resolver_units=core.running_resolver_units() if resolver else (),
-        puts_resolver_back=_puts_back(changes, resolver),
+        resolver_units=core.running_resolver_units() if replaces else (),
+        puts_resolver_back=changes.resolver and not replaces,
         connection_marks=None
         if changes.table is None
         else changes.table.text is not None,
@@ -158,10 +162,6 @@ def _look_back() -> View:
         puts_resolver_back=changes.resolver,
         connection_marks=None if changes.table is None else False,
     )
-
-
-def _puts_back(changes: Changes, resolver: object) -> bool:
-    return changes.resolver and resolver is None
 
 
 def _text(view: View, style: Style) -> str:

@@ -69,8 +69,8 @@ def _say_nothing() -> int:
     from cc_multihome.cli.report import report
 
     nothing = InactiveError(
-        "the plan has no netplan file: one ENI and no wishes, which routes"
-        " right as it is"
+        "the plan has no netplan file: one ENI and no wishes but the"
+        " resolver's: it routes right as it is"
     )
     return report(nothing, "render", as_json=False)
 

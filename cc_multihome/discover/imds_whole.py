@@ -7,14 +7,18 @@ for long. What is missing there and cannot be missing here takes nothing away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from cc_multihome.errors import ImdsError
 from cc_multihome.model import Instance, Link
 
 
 def require_whole(
-    instance: Instance, before: Instance, links: Iterable[Link]
+    instance: Instance,
+    before: Instance,
+    links: Iterable[Link],
+    *,
+    left_alone: Collection[str] = (),
 ) -> None:
     """Refuse metadata that lacks what cannot have gone.
 
@@ -23,6 +27,8 @@ def require_whole(
 
     Args:
         before: what the last plan that was proved was made from.
+        left_alone: the MACs of ENIs with `manage: false`; whether those
+            have an address is nobody's business here.
 
     Raises:
         ImdsError: names the ENI and what is missing.
@@ -43,7 +49,9 @@ def require_whole(
                 f"lists no local-ipv4s for {eni.describe()}, which had"
                 f" {eni.local_ipv4s[0]} and keeps that while it exists"
             )
-        if found and eni.ipv6s and not (found.local_ipv4s or found.ipv6s):
+        if eni.mac in left_alone or not found or not eni.ipv6s:
+            continue
+        if not found.local_ipv4s and not found.ipv6s:
             raise _incomplete(
                 f"lists no address for {eni.describe()}, which had"
                 f" {eni.ipv6s[0]} (if its last address was unassigned on"

@@ -125,6 +125,16 @@ def matches(selector: Selector, eni: Eni) -> bool:
     return fields and (selector.subnet is None or selector.subnet in subnets)
 
 
+def left_alone(config: Config, enis: Iterable[Eni]) -> frozenset[str]:
+    """Return the MACs of the ENIs that `manage: false` matches."""
+    alone = [entry for entry in config.interfaces if not entry.manage]
+    return frozenset(
+        eni.mac
+        for eni in enis
+        if any(matches(entry.selector, eni) for entry in alone)
+    )
+
+
 def _list_enis(enis: Iterable[Eni], selector: Selector) -> str:
     ordered = sorted(enis, key=Eni.sort_key)
     if not ordered:

@@ -73,6 +73,7 @@ class CliHost:
         self.running: int | None = None
         self.pending: str | None = None
         self.units: tuple[str, ...] = ()
+        self.boot_files: tuple[File, ...] = ()
         self.result = Result("applied", True, GOOD)
         self.levels: tuple[LevelResult, ...] = GOOD
         self.error: Exception | None = None
@@ -99,6 +100,7 @@ class CliHost:
         patch.setattr(core, "find_restore", lambda: self.restore)
         patch.setattr(core, "running_resolver_units", lambda: self.units)
         patch.setattr(core, "resolver_file", self.resolver_file)
+        patch.setattr(core, "boot_files", lambda _: self.boot_files)
         patch.setattr(core, "apply", self.apply)
         patch.setattr(core, "roll_back", lambda: self.change("roll_back"))
         patch.setattr(core, "take_away", lambda: self.change("take_away"))

@@ -105,6 +105,23 @@ def test_a_change_of_everything_is_shown(
     assert main(["plan", "--detailed-exitcode"]) == 4
 
 
+def test_what_boots_lack_alone_is_a_file_and_no_other_resolver(
+    host: CliHost, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As after an upgrade of netplan."""
+    host.plan = without_names(host.plan)
+    host.force = core.InForce("boot", host.plan)
+    made = host.resolver_file(host.plan)
+    assert made is not None
+    made.path.write_text(made.text or "")
+    host.boot_files = (File(tmp_path / "online.conf", "[Service]\n"),)
+    host.changes = Changes((), {}, resolver=True)
+    assert main(["plan"]) == 0
+    said = capsys.readouterr().out
+    assert "+[Service]" in said
+    assert "resolv" not in said
+
+
 def test_the_json_has_its_documented_keys(
     host: CliHost, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

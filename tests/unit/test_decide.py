@@ -228,6 +228,22 @@ def test_an_eni_without_the_address_that_it_had_is_not_let_go(
     assert decide({}, before=world.host, runtime=True) is not None
 
 
+def test_an_ipv6_only_eni_that_lost_all_can_be_left_alone(
+    world: World,
+) -> None:
+    """As the error says; its last address can be unassigned on purpose."""
+    first, second = map(with_ipv6, seed_enis())
+    only = replace(second, local_ipv4s=(), subnet_ipv4s=())
+    before = instance(first, only)
+    bare = replace(only, ipv6s=(), subnet_ipv6s=())
+    world.host = instance(first, bare)
+    with pytest.raises(ImdsError, match="manage: false"):
+        decide({}, before=before)
+    entry = {"device_number": 1, "manage": False}
+    key = {"interfaces": {"gone": entry}}
+    assert decide(key, before=before) is not None
+
+
 def test_false_does_nothing_and_asks_nobody(world: World) -> None:
     """The module is switched off."""
     assert decide(False) is None

@@ -33,8 +33,9 @@ class Found:
         patch.setattr(drift, "find_sysctls", self.find_sysctls)
         patch.setattr(drift, "find_table_change", lambda _: self.table)
         patch.setattr(
-            drift, "needs_resolver", lambda _: self.is_resolver_other
+            drift, "is_replaced", lambda _: not self.is_resolver_other
         )
+        patch.setattr(drift, "wait_online_file", lambda: None)
         patch.setattr(core, "read_kernel", lambda: self.kernel)
 
     def find_sysctls(self, plan: Plan) -> tuple[Sysctl, ...]:

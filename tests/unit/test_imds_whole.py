@@ -39,6 +39,13 @@ def test_an_eni_that_had_an_address_has_one(now: Eni, before: Eni) -> None:
     assert "nothing was changed" in str(caught.value)
 
 
+def test_of_one_that_is_left_alone_nothing_is_asked_but_ipv4() -> None:
+    """Else the remedy that the error names would be none."""
+    host = instance(eni(0), NONE)
+    before = instance(eni(0), ONLY_IPV6)
+    require_whole(host, before, links_of(host), left_alone={NONE.mac})
+
+
 @pytest.mark.parametrize(
     ("now", "before"),
     [

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cc_multihome.apply.checkpoint import Checkpoint
+from cc_multihome.apply.drift import changed_resolver
 from cc_multihome.apply.resolver import (
     apply_resolver,
     needs_resolver,
@@ -101,6 +103,9 @@ def test_a_boot_does_not_wait_for_a_resolved_that_is_off(
     made = (host.root / WAIT_ONLINE_FILE).read_text()
     assert made.startswith(HEADER)
     assert "--dns" not in made
+    assert ("-o degraded", "-o routable") == tuple(
+        line[-len("-o degraded") :] for line in made.splitlines()[-2:]
+    )
     assert not needs_resolver(VPC)
     restore_resolver()
     assert before == host.state()
@@ -108,6 +113,17 @@ def test_a_boot_does_not_wait_for_a_resolved_that_is_off(
         apply_resolver(VPC, checkpoint)
         raise ApplyError("no")
     assert before == host.state()
+
+
+def test_status_says_what_is_missing_for_boots(host: FakeHost) -> None:
+    """And not that resolv.conf is wrong, which is right."""
+    set_resolver(VPC)
+    wanted = replace(plan(), resolver=VPC)
+    assert () == changed_resolver(wanted)
+    host.wait_online = "ExecStart={ argv[]=wait-online --any --dns ; }\n"
+    (line,) = changed_resolver(wanted)
+    assert WAIT_ONLINE_FILE in line
+    assert "resolv.conf" not in line
 
 
 def test_an_upgrade_of_netplan_is_noticed(host: FakeHost) -> None:
