@@ -52,12 +52,11 @@ def changed_resolver(plan: Plan) -> tuple[str, ...]:
     if not plan.resolver.nameservers:
         return ()
     if is_replaced(plan.resolver):
-        return tuple(
-            f"{WAIT_ONLINE} waits at boot for systemd-resolved, which is off:"
-            f" {file.path} is missing"
-            for file in (wait_online_file(),)
-            if file
-        )
+        file = wait_online_file()
+        if file is None:
+            return ()
+        what = f"{WAIT_ONLINE} waits at boot for systemd-resolved"
+        return (f"{what}, which is off: {file.path} is missing",)
     servers = ", ".join(map(str, plan.resolver.nameservers))
     what = f"{RESOLV_CONF} is not the planned one ({servers})"
     return (f"{what}, or systemd-resolved is not off",)

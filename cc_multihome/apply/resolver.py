@@ -237,6 +237,7 @@ def wait_online_file() -> File | None:
     if os.path.lexists(WAIT_ONLINE_FILE):
         return None
     try:
+        # Not by read_unit(): there are several commands, and it keeps one.
         shown = run(["systemctl", "show", "--property=ExecStart", WAIT_ONLINE])
     except CommandError as err:
         LOG.debug("no command of %s: %s", WAIT_ONLINE, err)

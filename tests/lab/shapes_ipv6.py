@@ -92,7 +92,7 @@ ONLY = Intent(
     unnamed=SIX_UNNAMED,
 )
 # The primary has IPv6 alone, and the other one IPv4 alone: each holds main's
-# default route of its family, whoever is named.
+# default route of its family, also where nobody is named.
 BESIDE = Intent(
     shape=replace(
         SIX,

@@ -257,24 +257,6 @@ def test_a_second_interrupt_is_none_either(
     assert main(["status"]) == 130
 
 
-@pytest.mark.touches("programs")
-def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    """As in `multihome render | head -1`."""
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    done = subprocess.run(
-        [sys.executable, "-m", "cc_multihome", "validate", "-"],
-        input="{}",
-        stdout=write_end,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPO,
-        check=False,
-    )
-    os.close(write_end)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 @pytest.mark.parametrize(
     "name", ["apply", "rollback", "restore", "verify"], ids=str
 )

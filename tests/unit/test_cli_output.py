@@ -60,6 +60,11 @@ def run_unread(*argv: str, text: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    """As in `multihome render | head -1`."""
+    assert run_unread("validate", "-", text="{}") == (0, "")
+
+
 @pytest.mark.parametrize(
     ("argv", "text", "status"),
     [

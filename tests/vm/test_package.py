@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests.lab.cleanup import Run
 from tests.lab.expected import planned_rules
 from tests.lab.image import stock, with_package
 from tests.lab.instance import booted
-from tests.lab.pinging import is_answered, pinging
+from tests.lab.pinging import Pings, is_answered, pinging
 from tests.lab.shape import THIRD, WITH_THIRD
 from tests.lab.user_data import SEED_INTENT
 from tests.vm import others
@@ -246,6 +246,16 @@ def run_again(host: PackageHost) -> None:
     assert {rule[0] for rule in host.it.priorities()} >= OUR_RULES
 
 
+def assert_nothing_lost(
+    host: PackageHost, what: str, pings: Mapping[str, Pings]
+) -> None:
+    """Print what was counted through each ENI; and each ping was answered."""
+    for name, item in pings.items():
+        print(f"{host.suite}: {what}: {name} {item}")
+        assert item.received > 0
+        assert 0 == item.lost, pings
+
+
 @on("trixie", "bookworm", more=("sid",))
 def test_an_upgrade_loses_no_packet(host: PackageHost) -> None:
     """A higher version over it, while both ENIs are pinged."""
@@ -260,10 +270,7 @@ def test_an_upgrade_loses_no_packet(host: PackageHost) -> None:
     with ExitStack() as stack:
         pings = host.pinged(stack)
         host.run("dpkg -i /root/cc-multihome-up.deb")
-    for name, item in pings.items():
-        print(f"{host.suite}: upgrade: {name} {item}")
-        assert item.received > 0
-        assert 0 == item.lost
+    assert_nothing_lost(host, "upgrade", pings)
     assert before == host.network()
     assert "" == host.run("dpkg --audit")
     version = host.run("dpkg-query -W -f '${Version}' cc-multihome")
@@ -295,10 +302,7 @@ def test_an_attached_eni_is_the_modules_alone(host: PackageHost) -> None:
         wait_until_gone(host.it, THIRDS_RULE[2])
         wait_until_followed(host.it)
         assert "inactive" == host.ask(FOLLOWS)[1].strip()
-    for name, item in pings.items():
-        print(f"{host.suite}: attached and detached: {name} {item}")
-        assert item.received > 0
-        assert 0 == item.lost, pings
+    assert_nothing_lost(host, "attached and detached", pings)
     assert planned_rules(SEED_INTENT) == sorted(host.it.priorities())
 
 
@@ -392,10 +396,7 @@ def test_cloud_init_is_upgraded_under_it(
         host.run(
             "dpkg --force-depends --force-confdef -i /root/cloud-init.deb"
         )
-    for name, item in pings.items():
-        print(f"{host.suite}: cloud-init upgraded: {name} {item}")
-        assert item.received > 0
-        assert 0 == item.lost, pings
+    assert_nothing_lost(host, "cloud-init upgraded", pings)
     assert before == host.network()
     host.run("multihome integrate --check")
     host.again(GOOD_KEY)
