@@ -9,7 +9,11 @@ them. Nor has the ENI always rules: cloud-init makes none for the primary,
 whose traffic goes by main, behind the policy.
 
 The owner's rules are repeated before those on users and marks, with main
-behind them, which is all that the owner relies on.
+behind them, which is all that the owner relies on. A repeated one says
+`iif lo`, what the host itself sends, as the pins do: with the very selectors
+of the owner's, networkd would take the two for one where the owner's has no
+priority, and remove one of them by chance (systemd 257,
+networkd-routing-policy-rule.c, routing_policy_rule_get; seen).
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from cc_multihome.numbers import (
     PRIORITY_POLICY_LAST,
 )
 from cc_multihome.plan.choose import has_address
-from cc_multihome.plan.sources import source_rules
+from cc_multihome.plan.sources import LOCAL_OUTPUT, source_rules
 
 
 def with_left_alone(
@@ -104,11 +108,17 @@ def _rules(
     versions |= _routed(plan) - {owner.src.version for owner in owners}
     for owner in owners:
         if owner.src.version in versions and _comes_late(owner):
-            priority = PRIORITY_LEFT_ALONE
-            yield RoutingPolicyRule(priority, owner.table, owner.src)
+            yield RoutingPolicyRule(
+                PRIORITY_LEFT_ALONE,
+                owner.table,
+                owner.src,
+                iif=LOCAL_OUTPUT,
+            )
+    by_main = {owner.src for owner in owners if owner.table == MAIN_TABLE}
     for rule in source_rules(eni, enis, MAIN_TABLE):
         if rule.src.version in versions:
-            yield replace(rule, priority=PRIORITY_LEFT_ALONE_MAIN)
+            iif = LOCAL_OUTPUT if rule.src in by_main else rule.iif
+            yield replace(rule, priority=PRIORITY_LEFT_ALONE_MAIN, iif=iif)
 
 
 def _comes_late(owner: SourceRule) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -32,6 +33,7 @@ ALONE = {"interfaces": {"theirs": {"device_number": 1, "manage": False}}}
 USERS = {"users": {"proxy": "ens5"}}
 POLICY = {"policy": [{"to": "192.0.2.1", "via": "ens5"}]}
 TO_IPV6 = "2001:db8:ffff::/48"
+DROP_IN = "run/systemd/network/10-netplan-ens5.network.d/50-multihome.conf"
 COPY, MAIN = 32590, 32591
 
 
@@ -55,7 +57,7 @@ def test_the_owners_rule_and_main_come_before_the_pins() -> None:
     """So that a pinned user's bound socket is not led astray."""
     made = plan({**USERS, **POLICY})
     assert added(made) == [
-        rule(COPY, 101, "10.0.1.10"),
+        replace(rule(COPY, 101, "10.0.1.10"), iif="lo"),
         rule(MAIN, 254, "10.0.1.10"),
     ]
     assert [it.priority for it in made.rules()][-4:] == [
@@ -64,6 +66,18 @@ def test_the_owners_rule_and_main_come_before_the_pins() -> None:
         32610,
         32765,
     ]
+
+
+@pytest.mark.parametrize("table", [101, 254], ids=["own table", "by main"])
+def test_none_has_the_very_selectors_of_the_owners(table: int) -> None:
+    """networkd would take the two for one, and remove one by chance."""
+    theirs = network("10.0.1.10")
+    owners = {THEIRS.mac: (SourceRule(theirs, table, None),)}
+    found = added(plan(USERS, owners=owners))
+    assert {COPY, MAIN} == {it.priority for it in found}
+    alike = [it.iif for it in found if (it.src, it.table) == (theirs, table)]
+    assert alike
+    assert set(alike) == {"lo"}
 
 
 def test_containers_have_marks_and_so_the_same() -> None:
@@ -169,9 +183,12 @@ def test_the_overlay_says_them_at_a_managed_eni() -> None:
     """Nothing is said of the other one itself."""
     made = texts(render(plan(USERS), ()))
     overlay = made["run/netplan/55-multihome.yaml"] or ""
-    assert "table: 101\n        priority: 32590" in overlay
-    assert THEIRS.mac not in overlay
-    assert "ens6" not in overlay
+    assert "table: 254\n        priority: 32591" in overlay
+    drop_in = made[DROP_IN] or ""
+    assert "Priority=32590\nTable=101\nFrom=10.0.1.10/32\n" in drop_in
+    for text in (overlay, drop_in):
+        assert THEIRS.mac not in text
+        assert "ens6" not in text
 
 
 def test_rules_are_read_of_every_file_of_netplans() -> None:

@@ -182,6 +182,28 @@ def test_a_pinned_user_may_use_it(host: LabInstance) -> None:
     assert 0 == sum(it.src for it in host.vpc.counters().values())
 
 
+def test_their_rule_stays_when_networkd_starts_anew(
+    host: LabInstance,
+) -> None:
+    """Though the module repeats it: networkd must not take one for the other.
+
+    It looks at rules in an order that each start draws by lot.
+    """
+    way = (THIRD.ipv4s[0], 102)
+    for _ in range(5):
+        host.vm.run("systemctl restart systemd-networkd; sleep 2")
+        wait_for(lambda: all_configured(host), "a link is not configured")
+        ours, *theirs = [it[0] for it in host.priorities() if it[1:] == way]
+        assert 32590 == ours
+        assert len(theirs) == 1
+
+
+def all_configured(host: LabInstance) -> bool:
+    """Is networkd through with all three links?"""
+    asked = f"networkctl list private public {THEIRS} --no-legend"
+    return 3 == shown(host, asked).count("configured")
+
+
 def apply_a_change(host: LabInstance) -> None:
     """A person does."""
     add_destination(host, "198.51.100.9")
