@@ -38,6 +38,10 @@ PRIORITY_LEFT_ALONE_MAIN = 32591
 PRIORITY_MARK = 32600
 PRIORITY_USER = 32610
 PRIORITY_POLICY = 32700
+# Where main's default route is that of an ENI left alone, what nothing else
+# names goes by these: main's other routes, then the table of the default.
+PRIORITY_MAIN_BUT_DEFAULT = 32710
+PRIORITY_DEFAULT = 32720
 # Where an ENI is left alone: cloud-init gave its rules no priority, and
 # networkd takes the highest free one from 32765 down (systemd 252 and later).
 # The policy comes after them, or it took what is bound to that ENI's address.

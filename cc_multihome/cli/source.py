@@ -142,8 +142,9 @@ def key_of(config: str | None) -> object:
 def offline(raw: object, instance: Instance) -> Sketch | None:
     """Plan for an instance that is elsewhere, with links that are invented.
 
-    The rules that netplan has there for ENIs that are left alone are not
-    known, nor are the static routes of its table main.
+    What netplan has there for ENIs that are left alone is not known, but for
+    the primary, for which cloud-init makes no rules; nor are the static
+    routes of its table main.
 
     Raises:
         ConfigError: every mistake in the configuration.
@@ -168,7 +169,8 @@ def offline(raw: object, instance: Instance) -> Sketch | None:
     plan = build_plan(
         parsed.config, bound, instance, systemd_version=INVENTED_SYSTEMD
     )
-    return Sketch(with_left_alone(plan, instance.enis, {}), instance)
+    owners = {eni.mac: () for eni in instance.enis if eni.is_primary}
+    return Sketch(with_left_alone(plan, instance.enis, owners), instance)
 
 
 def invent_links(enis: tuple[Eni, ...]) -> tuple[Link, ...]:

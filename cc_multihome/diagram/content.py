@@ -17,7 +17,7 @@ from cc_multihome.model import (
     Route,
     RoutingPolicyRule,
 )
-from cc_multihome.numbers import DEFAULT_TABLE, MAIN_TABLE
+from cc_multihome.numbers import DEFAULT_TABLE, MAIN_TABLE, PRIORITY_DEFAULT
 from cc_multihome.render.rt_tables import table_names
 
 
@@ -244,10 +244,11 @@ def _prefixes(item: PlannedInterface) -> tuple[str, ...]:
 
 
 def _has_default(item: PlannedInterface) -> bool:
+    """Is what nothing else names its, by main or by a rule?"""
     return any(
         route.table == MAIN_TABLE and _is_any(route.to)
         for route in item.routes
-    )
+    ) or any(rule.priority == PRIORITY_DEFAULT for rule in item.rules)
 
 
 def _destination(item: PlannedInterface, policy: int | None) -> Destination:

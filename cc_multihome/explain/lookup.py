@@ -33,6 +33,7 @@ from cc_multihome.explain.routing import (
 from cc_multihome.explain.way import LIMITED_BROADCAST, Way, ways_of
 from cc_multihome.explain.words import route_text, rule_text, why
 from cc_multihome.model import Address, Network, Plan
+from cc_multihome.numbers import PRIORITY_LEFT_ALONE, PRIORITY_LEFT_ALONE_MAIN
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,25 @@ def _walk(routing: Routing, asked: Question) -> Explanation:
         steps.append(Step(rule.priority, rule_text(rule, asked.plan), told))
         if best:
             return _found(tuple(steps), rule, best, asked)
+        if _is_the_owners(rule, asked):
+            text = (
+                f"{asked.source} is of an ENI that is left alone, so the way"
+                f" is its owner's: by table {rule.table}, whose routes the"
+                " plan does not have"
+            )
+            return Explanation(tuple(steps), (), None, OTHERS, None, text)
         matched = rule.goto is not None and not _mismatch(rule, asked)
         goto = rule.goto if matched else None
     text = "no table has a route to it: the kernel says network unreachable"
     if asked.to.version == 6 and asked.host is None:
         text = "the plan has no route to it: IPv6 is left to the routers"
     return Explanation(tuple(steps), (), None, None, None, text)
+
+
+def _is_the_owners(rule: Rule, asked: Question) -> bool:
+    """Does the plan hand the packet to somebody whose routes it lacks?"""
+    repeated = rule.priority in (PRIORITY_LEFT_ALONE, PRIORITY_LEFT_ALONE_MAIN)
+    return asked.host is None and repeated and not _mismatch(rule, asked)
 
 
 def _try(

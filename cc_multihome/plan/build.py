@@ -16,7 +16,7 @@ IPv6 has the same rules with the same numbers; plan/ipv6.py has the rest.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, ip_interface
+from ipaddress import ip_interface
 
 from cc_multihome.config.parse import Config
 from cc_multihome.errors import LinkError
@@ -44,7 +44,6 @@ from cc_multihome.plan.bind import Bound, BoundInterface
 from cc_multihome.plan.choose import has_address
 from cc_multihome.plan.default import default_holder
 from cc_multihome.plan.ipv6 import (
-    ANY_IPV6,
     accept_ra,
     ipv6_addresses,
     ipv6_exit,
@@ -52,11 +51,9 @@ from cc_multihome.plan.ipv6 import (
 )
 from cc_multihome.plan.mtu import planned_mtu
 from cc_multihome.plan.pins import with_pins
-from cc_multihome.plan.policy import Exit, compile_destinations
+from cc_multihome.plan.policy import EVERYTHING, Exit, compile_destinations
 from cc_multihome.plan.resolver import kept_resolver, plan_resolver
 from cc_multihome.plan.sources import source_rules
-
-ANY_IPV4 = IPv4Network("0.0.0.0/0")
 
 
 def build_plan(
@@ -118,9 +115,8 @@ def _shared_rules(
     bound: Bound, instance: Instance, *, suppress: bool
 ) -> tuple[RoutingPolicyRule, ...]:
     has_ipv6 = any(item.eni.ipv6s for item in bound.interfaces)
-    everything: tuple[Network, ...] = (
-        (ANY_IPV4, ANY_IPV6) if has_ipv6 else (ANY_IPV4,)
-    )
+    versions = (4, 6) if has_ipv6 else (4,)
+    everything = [EVERYTHING[version] for version in versions]
     routed = {entry.to.version for entry in bound.policy}
     managed = {item.eni.mac for item in bound.interfaces}
     alone = any(
@@ -255,7 +251,7 @@ def _own_routes(
     gateway, prefsrc = gateway_of(_subnet_of(eni)), _prefsrc(eni)
     tables = (MAIN_TABLE, item.table) if is_default else (item.table,)
     return (
-        *(Route(ANY_IPV4, gateway, table, prefsrc) for table in tables),
+        *(Route(EVERYTHING[4], gateway, table, prefsrc) for table in tables),
         # Without it a neighbour would be reached through the VPC router.
         *(Route(net, None, item.table, prefsrc) for net in eni.subnet_ipv4s),
     )

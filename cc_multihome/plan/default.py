@@ -1,12 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose who holds main's default route of each family: pure."""
+"""Choose who holds the default route of each family, and where: pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cc_multihome.model import Eni
+from cc_multihome.model import (
+    Eni,
+    Plan,
+    PlannedInterface,
+    Route,
+    RoutingPolicyRule,
+)
+from cc_multihome.numbers import (
+    MAIN_TABLE,
+    PRIORITY_DEFAULT,
+    PRIORITY_MAIN_BUT_DEFAULT,
+    PRIORITY_POLICY,
+    PRIORITY_POLICY_LAST,
+)
 from cc_multihome.plan.bound import Bound, BoundInterface
+from cc_multihome.plan.policy import EVERYTHING
 
 
 def default_holder(
@@ -23,7 +38,7 @@ def default_holder(
         version: 4 or 6.
     """
     primary = next((eni for eni in enis if eni.is_primary), None)
-    if bound.default is None and primary and _has(primary, version):
+    if bound.default is None and primary and has_family(primary, version):
         return None
     ordered = sorted(
         bound.interfaces,
@@ -33,8 +48,65 @@ def default_holder(
             item.eni.sort_key(),
         ),
     )
-    return next((it for it in ordered if _has(it.eni, version)), None)
+    return next((it for it in ordered if has_family(it.eni, version)), None)
 
 
-def _has(eni: Eni, version: int) -> bool:
+def has_family(eni: Eni, version: int) -> bool:
+    """Has the ENI an address of that family?"""
     return bool(eni.local_ipv4s if version == 4 else eni.ipv6s)
+
+
+def default_is_in_main(plan: Plan, version: int) -> bool:
+    """Has the plan a default route in main for that family?"""
+    return any(
+        _is_in_main(route, version)
+        for item in plan.interfaces
+        for route in item.routes
+    )
+
+
+def default_by_rule(plan: Plan, version: int) -> Plan:
+    """Have one family's default by the holder's own table, and not in main.
+
+    Main has one default route for all, so where an ENI that is left alone
+    needs main's for what comes from its own addresses, the plan must not put
+    another one before it. Rules send all else by the holder's table; main's
+    other routes come first, as they do without these rules.
+
+    The policy has to come before them. Behind the rules of an ENI left alone
+    it cannot be then: these must be repeated before the policy.
+    """
+    interfaces = tuple(_by_rule(it, version) for it in plan.interfaces)
+    return replace(plan, interfaces=interfaces)
+
+
+def _by_rule(item: PlannedInterface, version: int) -> PlannedInterface:
+    routes = tuple(it for it in item.routes if not _is_in_main(it, version))
+    rules = tuple(
+        replace(rule, priority=PRIORITY_POLICY)
+        if rule.priority == PRIORITY_POLICY_LAST
+        and rule.src.version == version
+        else rule
+        for rule in item.rules
+    )
+    if routes != item.routes:
+        rules += _default_rules(item.table, version)
+    return replace(item, routes=routes, rules=rules)
+
+
+def _default_rules(table: int, version: int) -> tuple[RoutingPolicyRule, ...]:
+    everything = EVERYTHING[version]
+    return (
+        RoutingPolicyRule(
+            PRIORITY_MAIN_BUT_DEFAULT,
+            MAIN_TABLE,
+            everything,
+            suppress_prefixlength=0,
+        ),
+        RoutingPolicyRule(PRIORITY_DEFAULT, table, everything),
+    )
+
+
+def _is_in_main(route: Route, version: int) -> bool:
+    is_default = route.to == EVERYTHING[version]
+    return is_default and route.table == MAIN_TABLE

@@ -16,9 +16,8 @@ from ipaddress import IPv6Network, ip_interface
 from cc_multihome.model import LEARNED, Eni, Instance, Interface, Route
 from cc_multihome.numbers import MAIN_TABLE, ipv6_metric
 from cc_multihome.plan.bound import BoundInterface
-from cc_multihome.plan.policy import Exit
+from cc_multihome.plan.policy import EVERYTHING, Exit
 
-ANY_IPV6 = IPv6Network("::/0")
 LINK_LOCAL = IPv6Network("fe80::/64")
 
 
@@ -54,7 +53,7 @@ def ipv6_routes(
     )
     tables = (MAIN_TABLE, item.table) if is_default else (item.table,)
     return (
-        *(Route(ANY_IPV6, LEARNED, table) for table in tables),
+        *(Route(EVERYTHING[6], LEARNED, table) for table in tables),
         *(Route(net, None, item.table) for net in eni.subnet_ipv6s),
         Route(LINK_LOCAL, None, item.table),
         *(

@@ -31,6 +31,11 @@ from cc_multihome.numbers import (
     PRIORITY_POLICY_LAST,
 )
 from cc_multihome.plan.choose import has_address
+from cc_multihome.plan.default import (
+    default_by_rule,
+    default_is_in_main,
+    has_family,
+)
 from cc_multihome.plan.sources import LOCAL_OUTPUT, source_rules
 
 
@@ -56,11 +61,14 @@ def with_left_alone(
     managed = {item.mac for item in plan.interfaces}
     alone = [eni for eni in enis if eni.mac not in managed]
     _require_other_tables(plan, alone, owners)
+    by_rule = _short_of_main(plan, alone, owners)
+    for version in by_rule:
+        plan = default_by_rule(plan, version)
     rules = tuple(
         rule
         for eni in alone
         if has_address(eni)
-        for rule in _rules(plan, eni, enis, owners.get(eni.mac, ()))
+        for rule in _rules(plan, eni, enis, owners.get(eni.mac, ()), by_rule)
     )
     first, *others = plan.interfaces
     first = replace(first, rules=(*first.rules, *rules))
@@ -93,17 +101,47 @@ def _require_other_tables(
         raise ConfigError(problems)
 
 
+def _short_of_main(
+    plan: Plan,
+    alone: Sequence[Eni],
+    owners: Mapping[str, tuple[SourceRule, ...]],
+) -> frozenset[int]:
+    """Return the families whose default route in main somebody else needs.
+
+    An ENI of netplan's relies on main where no rule sends it elsewhere. What
+    a network plugin attaches netplan does not know, nor does main.
+    """
+    return frozenset(
+        version
+        for version in (4, 6)
+        if default_is_in_main(plan, version)
+        and any(
+            has_family(eni, version)
+            and version not in _own_tables(owners[eni.mac])
+            for eni in alone
+            if eni.mac in owners
+        )
+    )
+
+
+def _own_tables(owners: tuple[SourceRule, ...]) -> set[int]:
+    """Return the families that go by a table of their owner's."""
+    return {it.src.version for it in owners if it.table != MAIN_TABLE}
+
+
 def _rules(
     plan: Plan,
     eni: Eni,
     enis: Sequence[Eni],
     owners: tuple[SourceRule, ...],
+    by_rule: frozenset[int],
 ) -> Iterator[RoutingPolicyRule]:
     """Make the rules of one ENI, of the families that need them.
 
-    The policy has its place behind rules without a priority as it is.
+    The policy has its place behind rules without a priority as it is, but
+    where the default goes by rule.
     """
-    versions = _pinned(plan)
+    versions = _pinned(plan) | by_rule
     # A rule of IPv4 says nothing of IPv6.
     versions |= _routed(plan) - {owner.src.version for owner in owners}
     for owner in owners:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from ipaddress import ip_network
 
 from cc_multihome.model import (
     Eni,
@@ -22,12 +21,8 @@ from cc_multihome.model import (
 from cc_multihome.numbers import MARK_MASK, PRIORITY_MARK, PRIORITY_USER
 from cc_multihome.plan.bound import Bound
 from cc_multihome.plan.marks import marks_of
+from cc_multihome.plan.policy import EVERYTHING
 from cc_multihome.plan.sources import LOCAL_OUTPUT
-
-EVERYTHING: dict[int, Network] = {
-    4: ip_network("0.0.0.0/0"),
-    6: ip_network("::/0"),
-}
 
 
 def with_pins(

@@ -13,8 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from cc_multihome.model import Address, Gateway, Network, Route
+
+# Of each family.
+EVERYTHING: dict[int, Network] = {
+    4: ip_network("0.0.0.0/0"),
+    6: ip_network("::/0"),
+}
 
 
 @dataclass(frozen=True)

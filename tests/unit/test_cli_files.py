@@ -636,7 +636,8 @@ def test_an_address_that_is_left_alone_can_be_asked_from(
     question = ["explain", "192.0.2.1", *files, "--from"]
     data = read_json(capsys, *question, "10.224.184.51")
     assert data["plan"]["steps"][-1]["priority"] == 32591
-    assert data["plan"]["way"]["table"] == 254
+    assert data["plan"]["way"] is None
+    assert "its owner's: by table 254" in data["plan"]["why"]
     data = read_json(capsys, *question, "10.224.184.52", status=1)
     assert data["error"]["kind"] == "question"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cc_multihome.diagram.content import content_of
 from cc_multihome.discover.netplan_rules import SourceRule, rules_of_netplan
 from cc_multihome.errors import ConfigError
 from cc_multihome.explain.lookup import explain
@@ -115,6 +116,81 @@ def test_an_eni_without_rules_goes_by_main_before_the_policy() -> None:
     """Such as the primary, for which cloud-init makes none."""
     assert added(plan(POLICY, owners={})) == [rule(MAIN, 254, "10.0.1.10")]
     assert added(plan({}, owners={})) == []
+
+
+def defaults(made: Plan) -> set[tuple[int, int]]:
+    """Return (family, table) of the default routes that are not an ENI's."""
+    own = {item.table for item in made.interfaces}
+    return {
+        (route.to.version, route.table)
+        for item in made.interfaces
+        for route in item.routes
+        if not route.to.prefixlen and route.table not in own
+    }
+
+
+SAID_BY_MAIN = SourceRule(network("10.0.1.10"), 254, None)
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [
+        pytest.param({THEIRS.mac: ()}, id="no rules"),
+        pytest.param({THEIRS.mac: (SAID_BY_MAIN,)}, id="a rule by main"),
+    ],
+)
+def test_main_is_left_to_an_owner_who_relies_on_it(
+    owners: Mapping[str, tuple[SourceRule, ...]],
+) -> None:
+    """One table has one default route: what is the plan's goes by rules."""
+    made = plan(POLICY, owners=owners)
+    (item,) = made.interfaces
+    assert defaults(made) == set()
+    assert [
+        (it.priority, it.table, it.suppress_prefixlength)
+        for it in item.rules
+        if it.priority > MAIN
+    ] == [(32700, 30999, None), (32710, 254, 0), (32720, item.table, None)]
+    found = explain(made, ip_address("198.51.100.1"), None)
+    assert found.way and found.way.table == item.table
+    assert "takes the default route, which ens5 has" in found.why
+    found = explain(made, ip_address("192.0.2.1"), ip_address("10.0.1.10"))
+    assert (found.way, found.owner) == (None, "others")
+    assert "its owner's: by table 254" in found.why
+
+
+@pytest.mark.parametrize("owners", [OWNERS, {}], ids=["table", "unknown"])
+def test_an_owner_who_has_no_use_for_main_leaves_it_to_the_plan(
+    owners: Mapping[str, tuple[SourceRule, ...]],
+) -> None:
+    """Nothing is otherwise than without that ENI."""
+    made = plan({}, owners=owners)
+    assert defaults(made) == {(4, 254)}
+    assert all(it.priority < MAIN for it in made.rules())
+
+
+def test_each_family_has_its_own_answer() -> None:
+    """cloud-init makes rules of IPv4 alone."""
+    theirs = with_ipv6(THEIRS)
+    host = instance(with_ipv6(eni(0)), theirs)
+    made = with_left_alone(plan_for(ALONE, host), host.enis, OWNERS)
+    assert defaults(made) == {(4, 254)}
+    assert {it.src.version for it in made.rules() if it.priority > MAIN} == {6}
+    assert [str(it.src) for it in added(made)] == [f"{theirs.ipv6s[0]}/128"]
+
+
+def test_a_main_without_a_default_of_the_plans_is_left_as_it_is() -> None:
+    """The primary is left alone, and nobody names another one."""
+    primary = {"theirs": {"device_number": 0, "manage": False}}
+    host = instance(eni(0), eni(1))
+    made = plan_for({"interfaces": primary}, host)
+    assert with_left_alone(made, host.enis, {}) == made
+
+
+def test_the_picture_names_the_default_that_goes_by_rule() -> None:
+    """It is what is chosen, wherever the route is."""
+    (drawn,) = content_of(plan({}, owners={THEIRS.mac: ()})).interfaces
+    assert drawn.is_default
 
 
 def test_a_managed_eni_and_one_without_address_have_none() -> None:

@@ -21,6 +21,8 @@ from tests.lab.process import (
     read_process,
 )
 
+# Another run of these tests may be under way.
+MARK = f"this-{os.getpid()}-one"
 # Prints when SIGTERM can no longer end it.
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -31,7 +33,7 @@ STUBBORN = (
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process to end; reaped whatever the test does to it."""
-    env = {**os.environ, "LAB_TEST_MARK": "this-one"}
+    env = {**os.environ, "LAB_TEST_MARK": MARK}
     child = subprocess.Popen(["sleep", "60"], env=env)
     yield child
     child.kill()
@@ -101,10 +103,10 @@ def test_a_process_is_found_by_the_mark_in_its_environment(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """The whole value counts, not its beginning."""
-    found = [item.pid for item in find_marked("LAB_TEST_MARK", "this-one")]
+    found = [item.pid for item in find_marked("LAB_TEST_MARK", MARK)]
 
     assert [sleeper.pid] == found
-    assert () == find_marked("LAB_TEST_MARK", "this")
+    assert () == find_marked("LAB_TEST_MARK", MARK[:-1])
 
 
 class FakeProc:
