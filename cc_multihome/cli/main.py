@@ -17,7 +17,7 @@ from cc_multihome.cli.change import add_apply, add_restore, add_rollback
 from cc_multihome.cli.diagram import add_diagram
 from cc_multihome.cli.explain import add_explain
 from cc_multihome.cli.integrate import add_integrate
-from cc_multihome.cli.output import complain, held_back, open_closed
+from cc_multihome.cli.output import complain, held_back, prepare
 from cc_multihome.cli.plan import add_plan
 from cc_multihome.cli.render import add_render
 from cc_multihome.cli.status import add_status
@@ -37,7 +37,7 @@ VERBS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status (docs/cli.md)."""
     args = argparse.Namespace(verb=None, json=False)
-    open_closed()
+    prepare()
     try:
         with held_back():
             status = _run(argv, args)

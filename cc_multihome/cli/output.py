@@ -27,16 +27,20 @@ class _Held(io.StringIO):
         return self.stream.isatty()
 
 
-def open_closed() -> None:
+def prepare() -> None:
     """Give a stream that was closed a place where all of it goes.
 
     Else print() takes standard output for standard error, and the next file
-    that is opened gets the number of one of them.
+    that is opened gets the number of one of them. What the encoding of a
+    stream does not have is written as an escape.
     """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             null = os.open(os.devnull, os.O_WRONLY)
             setattr(sys, name, os.fdopen(null, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

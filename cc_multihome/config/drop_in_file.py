@@ -45,10 +45,14 @@ def read_drop_in(path: Path) -> ConfigText:
         ConfigError: every mistake that shows without the other files.
     """
     try:
-        found = path.stat()
+        return _parse(path, _read(path))
     except OSError as err:
         # A link to nowhere, or taken away since the directory was listed.
         raise problem(path, said(err), "a file that can be read") from err
+
+
+def _read(path: Path) -> bytes:
+    found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise problem(path, "something else", "a regular file")
     require_roots(path, found, "a file")
@@ -56,7 +60,7 @@ def read_drop_in(path: Path) -> ConfigText:
         raise problem(
             path, f"{found.st_size} bytes", f"at most {SIZE_MAX_BYTES} bytes"
         )
-    return _parse(path, path.read_bytes())
+    return path.read_bytes()
 
 
 def _parse(path: Path, content: bytes) -> ConfigText:

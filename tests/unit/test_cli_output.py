@@ -162,3 +162,15 @@ def test_what_is_held_back_is_for_the_same_reader(
         with output.held_back():
             assert sys.stdout is not stream
             assert sys.stdout.isatty()
+
+
+def test_what_an_encoding_lacks_is_an_escape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no traceback, as on a console that knows ASCII alone."""
+    path = tmp_path / "f\u00fcr.yaml"
+    path.write_text("multihome: {}")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run("validate", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "f\\xfcr.yaml: right" in done.stdout

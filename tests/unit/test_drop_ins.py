@@ -328,6 +328,13 @@ def test_a_directory_or_a_fifo_is_no_file(tmp_path: Path) -> None:
     assert ["a regular file"] * 2 == [item.expected for item in found]
 
 
+def test_a_file_whose_reading_fails_is_told(tmp_path: Path) -> None:
+    """As one on a broken disk, or one that goes while it is read."""
+    (tmp_path / "50-gone.yaml").symlink_to("/proc/self/mem")
+    with pytest.raises(ConfigError, match=r"50-gone.*Input/output error"):
+        read_sources({}, tmp_path)
+
+
 def test_the_mistakes_of_all_files_come_at_once(tmp_path: Path) -> None:
     """One look is enough."""
     for name in ("10-a.yaml", "30-c.yaml"):
