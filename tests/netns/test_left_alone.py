@@ -52,6 +52,14 @@ CLOUD_INIT = (
 OWNERS = {
     HOST.enis[2].mac: (SourceRule(network(THEIRS), 101, None),),
 }
+# As for the primary, for which it makes no rules. The last route is an
+# administrator's.
+BY_MAIN = (
+    *veth_commands("ens7"),
+    f"address add {THEIRS}/26 dev ens7",
+    "route add default via 10.224.187.1 dev ens7 metric 100",
+    "route add 10.77.0.0/16 via 10.224.184.1 dev private",
+)
 
 
 def leaves_by(
@@ -79,6 +87,29 @@ def test_from_its_address_everything_leaves_by_it(
     assert "public" == leaves_by(netns, PUBLIC, to, uid)
     other = "private" if uid == UID or to != FAR else "public"
     assert other == leaves_by(netns, None, to, uid)
+
+
+@pytest.mark.parametrize("uid", [UID, 0], ids=["pinned", "others"])
+def test_an_owner_may_have_no_more_than_mains_default(
+    netns: Netns, uid: int
+) -> None:
+    """The chosen default goes by rule then; main's other routes hold."""
+    owners: dict[str, tuple[SourceRule, ...]] = {HOST.enis[2].mac: ()}
+    install(netns, with_left_alone(planned(), HOST.enis, owners), BY_MAIN)
+    for to in (FAR, DESTINATIONS[0]):
+        assert "ens7" == leaves_by(netns, THEIRS, to, uid)
+        assert "public" == leaves_by(netns, PUBLIC, to, uid)
+    assert "private" == leaves_by(netns, None, DESTINATIONS[0], uid)
+    assert "private" == leaves_by(netns, None, "10.77.0.1", uid)
+    neighbour = "private" if uid == UID else "public"
+    assert neighbour == leaves_by(netns, None, FAR, uid)
+    assert neighbour == leaves_by(netns, None, "10.224.186.9", uid)
+
+
+def test_mains_default_would_take_what_is_the_owners(netns: Netns) -> None:
+    """Negative twin."""
+    install(netns, planned(), BY_MAIN)
+    assert "public" == leaves_by(netns, THEIRS, FAR, 0)
 
 
 def test_without_its_rules_a_pinned_user_is_led_astray(netns: Netns) -> None:
