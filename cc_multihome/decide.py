@@ -154,7 +154,8 @@ def _decide(
     )
     if config.honor_main_routes:
         plan = with_main_routes(plan, read_main_routes())
-    plan = with_left_alone(plan, usable.enis, rules_of_netplan(files))
+    names = {link.ifname: link.mac for link in links}
+    plan = with_left_alone(plan, usable.enis, rules_of_netplan(files, names))
     _log_plan(plan)
     rendered = render(plan, files)
     return Decision(

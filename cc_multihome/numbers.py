@@ -32,21 +32,22 @@ PRIORITY_FROM = 31100
 # What comes from an ENI that is left alone goes as its owner says (its rules
 # in netplan's files, then main), whoever is pinned or what the policy says.
 PRIORITY_LEFT_ALONE = 32590
-PRIORITY_LEFT_ALONE_MAIN = 32591
+PRIORITY_LEFT_ALONE_MAIN = 32599
 # After an ENI's own addresses: a socket that is bound to one stays with it.
 # Before the policy: who is pinned to an ENI is, wherever the packet goes.
 PRIORITY_MARK = 32600
 PRIORITY_USER = 32610
 PRIORITY_POLICY = 32700
-# Where main's default route is that of an ENI left alone, what nothing else
-# names goes by these: main's other routes, then the table of the default.
-PRIORITY_MAIN_BUT_DEFAULT = 32710
-PRIORITY_DEFAULT = 32720
 # Where an ENI is left alone: cloud-init gave its rules no priority, and
 # networkd takes the highest free one from 32765 down (systemd 252 and later).
 # The policy comes after them, or it took what is bound to that ENI's address.
 # wg-quick, which has 32764 and 32765 too, then comes first.
 PRIORITY_POLICY_LAST = 32765
+# Where main's default route is that of an ENI left alone, what nothing else
+# names goes by these: main's other routes, then the table of the default.
+# After what others have without a priority, for which no ENI counts.
+PRIORITY_MAIN_BUT_DEFAULT = 32764
+PRIORITY_DEFAULT = 32765
 # 1,490 priorities between PRIORITY_FROM and the next ones: 46 network cards
 # of 32 devices each; EC2 has at most 32 cards and 24 devices a card.
 DEVICES_PER_CARD = 32

@@ -21,7 +21,7 @@ def answer_text(value: Mapping[str, Any], style: Style) -> str:
     ]
     lines = [
         style.paint(f"{value['to']}{bound}:", "bold"),
-        f"  {_way_text(found['way'], found['eni_id'])}",
+        f"  {_way_text(found)}",
         f"  because {found['why']}",
     ]
     if rows:
@@ -54,9 +54,11 @@ def _gateway_text(gateway: str | None) -> str:
     return "on link" if gateway is None else f"gateway {gateway}"
 
 
-def _way_text(way: Mapping[str, Any] | None, eni_id: str | None) -> str:
+def _way_text(found: Mapping[str, Any]) -> str:
+    way, eni_id = found["way"], found["eni_id"]
     if way is None:
-        return "no route"
+        is_theirs = found["decided_by"] == "others"
+        return "as its owner says" if is_theirs else "no route"
     table = way["table"]
     where = [] if table is None else [f"table {way['table_name']} ({table})"]
     if way["interface"] is None:

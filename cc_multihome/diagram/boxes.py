@@ -21,7 +21,7 @@ from cc_multihome.diagram.content import (
     TableRoute,
 )
 from cc_multihome.model import LEARNED
-from cc_multihome.numbers import LOCAL_TABLE
+from cc_multihome.numbers import LOCAL_TABLE, PRIORITY_MAIN_BUT_DEFAULT
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,9 @@ def _remark(rule: Rule, routes: Sequence[TableRoute]) -> tuple[Entry, ...]:
     if rule.table == LOCAL_TABLE:
         return (Entry("", "addresses of this host", "muted"),)
     if rule.suppress:
-        return (Entry("", "to containers, VPNs, bridges", "muted"),)
+        by_enis = rule.priority != PRIORITY_MAIN_BUT_DEFAULT
+        text = "containers, VPNs, bridges" if by_enis else "all but default"
+        return (Entry("", f"to {text}", "muted"),)
     if any(route.to == "default" for route in routes):
         return (Entry("", "neighbours, on the link", "muted"),)
     return () if routes else (Entry("", "no routes of the plan", "muted"),)

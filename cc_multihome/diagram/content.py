@@ -248,7 +248,10 @@ def _has_default(item: PlannedInterface) -> bool:
     return any(
         route.table == MAIN_TABLE and _is_any(route.to)
         for route in item.routes
-    ) or any(rule.priority == PRIORITY_DEFAULT for rule in item.rules)
+    ) or any(
+        rule.priority == PRIORITY_DEFAULT and rule.table == item.table
+        for rule in item.rules
+    )
 
 
 def _destination(item: PlannedInterface, policy: int | None) -> Destination:

@@ -151,7 +151,8 @@ def _walk(routing: Routing, asked: Question) -> Explanation:
 
 def _is_the_owners(rule: Rule, asked: Question) -> bool:
     """Does the plan hand the packet to somebody whose routes it lacks?"""
-    repeated = rule.priority in (PRIORITY_LEFT_ALONE, PRIORITY_LEFT_ALONE_MAIN)
+    first, last = PRIORITY_LEFT_ALONE, PRIORITY_LEFT_ALONE_MAIN
+    repeated = first <= rule.priority <= last
     return asked.host is None and repeated and not _mismatch(rule, asked)
 
 

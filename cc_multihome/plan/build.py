@@ -10,6 +10,7 @@ The order of the rules is the heart of it (ip-rule(8)):
     326xx   of a user that is pinned to an ENI: that ENI's table
     32700   destinations of the policy: one table of routes
     32766   the kernel's own look-up of main: the chosen default route
+            (before it where an ENI left alone needs main's: default.py)
 
 IPv6 has the same rules with the same numbers; plan/ipv6.py has the rest.
 """

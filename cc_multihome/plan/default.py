@@ -15,10 +15,10 @@ from cc_multihome.model import (
 )
 from cc_multihome.numbers import (
     MAIN_TABLE,
+    POLICY_TABLE,
     PRIORITY_DEFAULT,
     PRIORITY_MAIN_BUT_DEFAULT,
     PRIORITY_POLICY,
-    PRIORITY_POLICY_LAST,
 )
 from cc_multihome.plan.bound import Bound, BoundInterface
 from cc_multihome.plan.policy import EVERYTHING
@@ -30,16 +30,21 @@ def default_holder(
     """Choose the holder for one family.
 
     The holder of the default route, if it has the family, else the primary
-    ENI, else the first that has. None where the primary ENI is left alone, no
-    other was named, and it has the family: then it keeps its default route.
+    ENI, else the first that has. None where the primary ENI is left alone and
+    has the family, and none that has it was named: then it keeps its default
+    route.
 
     Args:
         enis: all of the instance, also those that are left alone.
         version: 4 or 6.
     """
     primary = next((eni for eni in enis if eni.is_primary), None)
-    if bound.default is None and primary and has_family(primary, version):
-        return None
+    named = bound.default is not None and has_family(
+        bound.default.eni, version
+    )
+    managed = [item.eni for item in bound.interfaces]
+    if primary and primary not in managed and has_family(primary, version):
+        return bound.default if named else None
     ordered = sorted(
         bound.interfaces,
         key=lambda item: (
@@ -73,8 +78,8 @@ def default_by_rule(plan: Plan, version: int) -> Plan:
     another one before it. Rules send all else by the holder's table; main's
     other routes come first, as they do without these rules.
 
-    The policy has to come before them. Behind the rules of an ENI left alone
-    it cannot be then: these must be repeated before the policy.
+    The policy has to come before them, and so before the rules of ENIs left
+    alone, which must be repeated before it.
     """
     interfaces = tuple(_by_rule(it, version) for it in plan.interfaces)
     return replace(plan, interfaces=interfaces)
@@ -84,8 +89,7 @@ def _by_rule(item: PlannedInterface, version: int) -> PlannedInterface:
     routes = tuple(it for it in item.routes if not _is_in_main(it, version))
     rules = tuple(
         replace(rule, priority=PRIORITY_POLICY)
-        if rule.priority == PRIORITY_POLICY_LAST
-        and rule.src.version == version
+        if rule.table == POLICY_TABLE and rule.src.version == version
         else rule
         for rule in item.rules
     )

@@ -9,16 +9,15 @@ them. Nor has the ENI always rules: cloud-init makes none for the primary,
 whose traffic goes by main, behind the policy.
 
 The owner's rules are repeated before those on users and marks, with main
-behind them, which is all that the owner relies on. A repeated one says
-`iif lo`, what the host itself sends, as the pins do: with the very selectors
-of the owner's, networkd would take the two for one where the owner's has no
-priority, and remove one of them by chance (systemd 257,
-networkd-routing-policy-rule.c, routing_policy_rule_get; seen).
+behind them, which is all that the owner relies on. A repeated one has other
+selectors: with the very ones of the owner's, networkd would take the two for
+one where the owner's has no priority, and remove one of them by chance
+(systemd 257, networkd-routing-policy-rule.c, routing_policy_rule_get; seen).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cc_multihome.discover.netplan_rules import SourceRule
@@ -34,7 +33,6 @@ from cc_multihome.plan.choose import has_address
 from cc_multihome.plan.default import (
     default_by_rule,
     default_is_in_main,
-    has_family,
 )
 from cc_multihome.plan.sources import LOCAL_OUTPUT, source_rules
 
@@ -68,7 +66,7 @@ def with_left_alone(
         rule
         for eni in alone
         if has_address(eni)
-        for rule in _rules(plan, eni, enis, owners.get(eni.mac, ()), by_rule)
+        for rule in _rules(plan, eni, enis, owners.get(eni.mac), by_rule)
     )
     first, *others = plan.interfaces
     first = replace(first, rules=(*first.rules, *rules))
@@ -108,64 +106,96 @@ def _short_of_main(
 ) -> frozenset[int]:
     """Return the families whose default route in main somebody else needs.
 
-    An ENI of netplan's relies on main where no rule sends it elsewhere. What
-    a network plugin attaches netplan does not know, nor does main.
+    What a network plugin attaches netplan does not know, nor does main.
     """
     return frozenset(
         version
-        for version in (4, 6)
+        for eni in alone
+        if eni.mac in owners
+        for version in _by_main(eni, owners[eni.mac])
         if default_is_in_main(plan, version)
-        and any(
-            has_family(eni, version)
-            and version not in _own_tables(owners[eni.mac])
-            for eni in alone
-            if eni.mac in owners
-        )
     )
 
 
-def _own_tables(owners: tuple[SourceRule, ...]) -> set[int]:
-    """Return the families that go by a table of their owner's."""
-    return {it.src.version for it in owners if it.table != MAIN_TABLE}
+def _by_main(eni: Eni, owners: Sequence[SourceRule]) -> set[int]:
+    """Return the families of which an address has no way but main's."""
+    out = [it for it in owners if it.has_default and _comes_before_main(it)]
+    return {
+        address.version
+        for address in (*eni.local_ipv4s, *eni.ipv6s)
+        if not any(address in owner.src for owner in out)
+    }
+
+
+def _comes_before_main(owner: SourceRule) -> bool:
+    is_early = owner.priority is None or owner.priority <= PRIORITY_POLICY_LAST
+    return is_early and owner.table != MAIN_TABLE
 
 
 def _rules(
     plan: Plan,
     eni: Eni,
     enis: Sequence[Eni],
-    owners: tuple[SourceRule, ...],
+    owners: tuple[SourceRule, ...] | None,
     by_rule: frozenset[int],
 ) -> Iterator[RoutingPolicyRule]:
     """Make the rules of one ENI, of the families that need them.
 
     The policy has its place behind rules without a priority as it is, but
     where the default goes by rule.
+
+    Args:
+        owners: None where netplan does not know the ENI.
     """
-    versions = _pinned(plan) | by_rule
-    # A rule of IPv4 says nothing of IPv6.
-    versions |= _routed(plan) - {owner.src.version for owner in owners}
-    for owner in owners:
-        if owner.src.version in versions and _comes_late(owner):
-            yield RoutingPolicyRule(
-                PRIORITY_LEFT_ALONE,
-                owner.table,
-                owner.src,
-                iif=LOCAL_OUTPUT,
-            )
-    by_main = {owner.src for owner in owners if owner.table == MAIN_TABLE}
+    versions = _pinned(plan)
+    if owners is not None:
+        versions |= by_rule
+    owners = owners or ()
+    versions |= _routed(plan) & _by_main(eni, owners)
+    yield from _repeated(it for it in owners if it.src.version in versions)
+    told = {owner.src for owner in owners if owner.table == MAIN_TABLE}
     for rule in source_rules(eni, enis, MAIN_TABLE):
+        last = replace(rule, priority=PRIORITY_LEFT_ALONE_MAIN)
         if rule.src.version in versions:
-            iif = LOCAL_OUTPUT if rule.src in by_main else rule.iif
-            yield replace(rule, priority=PRIORITY_LEFT_ALONE_MAIN, iif=iif)
+            yield from _unlike(last) if rule.src in told else (last,)
+
+
+def _repeated(owners: Iterable[SourceRule]) -> Iterator[RoutingPolicyRule]:
+    """Repeat those of an ENI that come late, in their order.
+
+    Where there are more places than numbers, the last have one.
+    """
+    late = [owner for owner in owners if _comes_late(owner)]
+    places = sorted({_place(owner) for owner in late})
+    for owner in late:
+        priority = min(
+            PRIORITY_LEFT_ALONE + places.index(_place(owner)),
+            PRIORITY_LEFT_ALONE_MAIN - 1,
+        )
+        yield from _unlike(RoutingPolicyRule(priority, owner.table, owner.src))
+
+
+def _unlike(rule: RoutingPolicyRule) -> Iterator[RoutingPolicyRule]:
+    """Say the same of an owner's rule by other selectors.
+
+    An address is what the host itself sends from; what comes from a prefix
+    may be a container's, which the host forwards.
+    """
+    if rule.iif is None and rule.src.prefixlen < rule.src.max_prefixlen:
+        for half in rule.src.subnets():
+            yield replace(rule, src=half)
+    else:
+        yield replace(rule, iif=LOCAL_OUTPUT)
 
 
 def _comes_late(owner: SourceRule) -> bool:
     """Is its place behind the pins, and before main?"""
-    priority = owner.priority
-    return (
-        priority is None
-        or PRIORITY_LEFT_ALONE < priority <= PRIORITY_POLICY_LAST
-    )
+    return PRIORITY_LEFT_ALONE < _place(owner) <= PRIORITY_POLICY_LAST
+
+
+def _place(owner: SourceRule) -> int:
+    """Return the priority, or the last that networkd may choose."""
+    return PRIORITY_POLICY_LAST if owner.priority is None else owner.priority
 
 
 def _pinned(plan: Plan) -> set[int]:

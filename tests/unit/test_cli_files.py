@@ -622,10 +622,21 @@ def test_what_is_left_alone_has_its_rules_offline_too(
     files = ["--metadata", metadata, "--config", config]
     assert main(["render", *files]) == 0
     ethernets = yaml.safe_load(capsys.readouterr().out)["network"]["ethernets"]
-    rule = {"from": "10.224.184.51", "table": 254, "priority": 32591}
+    rule = {"from": "10.224.184.51", "table": 254, "priority": 32599}
     assert rule in ethernets["ens6"]["routing-policy"]
     drawn = read_json(capsys, "diagram", *files)["rules"]
     assert "from 10.224.184.51" in [each["selector"] for each in drawn]
+
+
+def test_of_a_secondary_that_is_left_alone_nothing_is_known_offline(
+    put: Write, metadata: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """cloud-init has a table for it; main's default is the plan's."""
+    config = put("interfaces: {pods: {device_number: 1, manage: false}}\n")
+    assert main(["render", "--metadata", metadata, "--config", config]) == 0
+    ethernets = yaml.safe_load(capsys.readouterr().out)["network"]["ethernets"]
+    routes = ethernets["ens5"]["routes"]
+    assert "0.0.0.0/0" in [it["to"] for it in routes if "table" not in it]
 
 
 def test_an_address_that_is_left_alone_can_be_asked_from(
@@ -635,9 +646,12 @@ def test_an_address_that_is_left_alone_can_be_asked_from(
     files = ["--metadata", metadata, "--config", put(ALONE)]
     question = ["explain", "192.0.2.1", *files, "--from"]
     data = read_json(capsys, *question, "10.224.184.51")
-    assert data["plan"]["steps"][-1]["priority"] == 32591
+    assert data["plan"]["steps"][-1]["priority"] == 32599
     assert data["plan"]["way"] is None
     assert "its owner's: by table 254" in data["plan"]["why"]
+    capsys.readouterr()
+    assert main([*question, "10.224.184.51"]) == 0
+    assert "as its owner says" in capsys.readouterr().out
     data = read_json(capsys, *question, "10.224.184.52", status=1)
     assert data["error"]["kind"] == "question"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from tests.unit.builders import (
     texts,
     with_ipv6,
 )
+from tests.unit.cli_host import host_of
 
 THEIRS = eni(1)
 OWNERS = {THEIRS.mac: (SourceRule(network("10.0.1.10"), 101, None),)}
@@ -35,7 +36,28 @@ USERS = {"users": {"proxy": "ens5"}}
 POLICY = {"policy": [{"to": "192.0.2.1", "via": "ens5"}]}
 TO_IPV6 = "2001:db8:ffff::/48"
 DROP_IN = "run/systemd/network/10-netplan-ens5.network.d/50-multihome.conf"
-COPY, MAIN = 32590, 32591
+BOTH_POLICY = {"policy": [{"to": ["192.0.2.1", TO_IPV6], "via": "ens5"}]}
+# What cloud-init 25.1 writes for a secondary with both families.
+AS_CLOUD_INIT = netplan_file(
+    "50-cloud-init.yaml",
+    {
+        "ens6": {
+            "match": {"macaddress": THEIRS.mac},
+            "dhcp4": True,
+            "dhcp6": True,
+            "routes": [
+                {"to": "0.0.0.0/0", "via": "10.0.1.1", "table": 101},
+                {"to": "10.0.1.0/24", "scope": "link", "table": 101},
+                {"to": "2001:db8:0:11::/64", "scope": "link", "table": 101},
+            ],
+            "routing-policy": [
+                {"from": "10.0.1.10", "table": 101},
+                {"from": "2001:db8:0:11::5", "table": 101},
+            ],
+        }
+    },
+)
+COPY, MAIN = 32590, 32599
 
 
 def plan(
@@ -51,7 +73,7 @@ def plan(
 
 def added(made: Plan) -> list[Any]:
     """Return the rules in question, in order."""
-    return [it for it in made.rules() if it.priority in (COPY, MAIN)]
+    return [it for it in made.rules() if COPY <= it.priority <= MAIN]
 
 
 def test_the_owners_rule_and_main_come_before_the_pins() -> None:
@@ -150,13 +172,23 @@ def test_main_is_left_to_an_owner_who_relies_on_it(
         (it.priority, it.table, it.suppress_prefixlength)
         for it in item.rules
         if it.priority > MAIN
-    ] == [(32700, 30999, None), (32710, 254, 0), (32720, item.table, None)]
+    ] == [(32700, 30999, None), (32764, 254, 0), (32765, item.table, None)]
     found = explain(made, ip_address("198.51.100.1"), None)
     assert found.way and found.way.table == item.table
     assert "takes the default route, which ens5 has" in found.why
     found = explain(made, ip_address("192.0.2.1"), ip_address("10.0.1.10"))
     assert (found.way, found.owner) == (None, "others")
     assert "its owner's: by table 254" in found.why
+
+
+def test_what_the_kernel_holds_is_no_guess() -> None:
+    """Where main has no default of the owner's, it goes on, and so do we."""
+    made = plan(POLICY, owners={THEIRS.mac: ()})
+    own = ("ens6", ip_interface("10.0.1.10/24"))
+    host = replace(host_of(made), addresses=(*host_of(made).addresses, own))
+    asked = ip_address("192.0.2.1"), ip_address("10.0.1.10")
+    found = explain(made, *asked, host)
+    assert found.way and found.way.table == 30999
 
 
 @pytest.mark.parametrize("owners", [OWNERS, {}], ids=["table", "unknown"])
@@ -170,13 +202,30 @@ def test_an_owner_who_has_no_use_for_main_leaves_it_to_the_plan(
 
 
 def test_each_family_has_its_own_answer() -> None:
-    """cloud-init makes rules of IPv4 alone."""
+    """cloud-init's rules of IPv6 lead to the subnet, and nowhere else."""
     theirs = with_ipv6(THEIRS)
+    owners = rules_of_netplan([AS_CLOUD_INIT], {})
     host = instance(with_ipv6(eni(0)), theirs)
-    made = with_left_alone(plan_for(ALONE, host), host.enis, OWNERS)
+    made = with_left_alone(
+        plan_for({**ALONE, **BOTH_POLICY}, host), host.enis, owners
+    )
     assert defaults(made) == {(4, 254)}
-    assert {it.src.version for it in made.rules() if it.priority > MAIN} == {6}
-    assert [str(it.src) for it in added(made)] == [f"{theirs.ipv6s[0]}/128"]
+    late = [it for it in made.rules() if it.priority > MAIN]
+    assert {(it.src.version, it.priority) for it in late} == {
+        (4, 32765),
+        (6, 32700),
+        (6, 32764),
+        (6, 32765),
+    }
+    assert [(str(it.src), it.table) for it in added(made)] == [
+        (f"{theirs.ipv6s[0]}/128", 101),
+        (f"{theirs.ipv6s[0]}/128", 254),
+    ]
+    # The policy alone asks for as much.
+    alone = {**ALONE, **BOTH_POLICY, "default": "ens5"}
+    assert added(
+        with_left_alone(plan_for(alone, host), host.enis, owners)
+    ) == added(made)
 
 
 def test_a_main_without_a_default_of_the_plans_is_left_as_it_is() -> None:
@@ -184,13 +233,93 @@ def test_a_main_without_a_default_of_the_plans_is_left_as_it_is() -> None:
     primary = {"theirs": {"device_number": 0, "manage": False}}
     host = instance(eni(0), eni(1))
     made = plan_for({"interfaces": primary}, host)
-    assert with_left_alone(made, host.enis, {}) == made
+    owners = {host.enis[0].mac: ()}
+    assert with_left_alone(made, host.enis, owners) == made
+
+
+def test_a_default_without_a_family_leaves_the_primarys() -> None:
+    """Nobody named the third ENI, and it must not take what is IPv6."""
+    primary = {"theirs": {"device_number": 0, "manage": False}}
+    enis = with_ipv6(eni(0)), eni(1), with_ipv6(eni(2))
+    key = {"interfaces": primary, "default": "ens6"}
+    made = plan_for(key, instance(*enis))
+    owners = {enis[0].mac: ()}
+    assert defaults(made) == {(4, 254)}
+    late = with_left_alone(made, enis, owners).rules()
+    assert {4} == {it.src.version for it in late if it.priority > MAIN}
+
+
+def test_one_that_netplan_does_not_know_has_its_own_rules_as_they_are() -> (
+    None
+):
+    """A network plugin's; main before them was another way."""
+    enis = eni(0), eni(1), eni(2)
+    pods = {"device_number": 2, "manage": False}
+    key = {"interfaces": {**ALONE["interfaces"], "pods": pods}}
+    made = with_left_alone(
+        plan_for(key, instance(*enis)), enis, {enis[1].mac: ()}
+    )
+    assert [str(it.src) for it in added(made)] == ["10.0.1.10/32"]
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        SourceRule(network("10.0.1.10"), 101, 32767),
+        SourceRule(network("10.0.1.11"), 101, None),
+        SourceRule(network("10.0.1.10"), 101, None, has_default=False),
+    ],
+    ids=["behind main", "of another address", "no way out"],
+)
+def test_a_rule_may_be_no_way_out(owner: SourceRule) -> None:
+    """What comes from the address is main's all the same."""
+    made = plan({}, owners={THEIRS.mac: (owner,)})
+    assert defaults(made) == set()
+    assert rule(MAIN, 254, "10.0.1.10") in added(made)
+
+
+def test_a_rule_on_a_prefix_is_repeated_for_what_is_forwarded_too() -> None:
+    """By its halves, as the same selectors would be the owner's rule."""
+    theirs = eni(1, ipv4_prefixes=(network("10.0.1.16/28"),))
+    owners = {THEIRS.mac: (SourceRule(network("10.0.1.16/28"), 101, None),)}
+    found = [
+        it for it in added(plan(USERS, theirs, owners)) if it.table == 101
+    ]
+    assert found == [
+        rule(COPY, 101, "10.0.1.16/29"),
+        rule(COPY, 101, "10.0.1.24/29"),
+    ]
+
+
+def test_rules_of_several_places_keep_their_order() -> None:
+    """Of one priority they would come in any."""
+    owners = {
+        THEIRS.mac: (
+            SourceRule(network("10.0.1.0/24"), 102, None),
+            SourceRule(network("10.0.1.10"), 101, 32650),
+        )
+    }
+    found = added(plan(USERS, owners=owners))
+    assert [(it.priority, it.table) for it in found] == [
+        (COPY, 101),
+        (COPY + 1, 102),
+        (COPY + 1, 102),
+        (MAIN, 254),
+    ]
+    many = tuple(
+        SourceRule(network(f"10.0.1.{it}"), 101, 32600 + it)
+        for it in range(10, 30)
+    )
+    found = added(plan(USERS, owners={THEIRS.mac: many}))
+    assert {it.priority for it in found} == {*range(COPY, MAIN + 1)}
 
 
 def test_the_picture_names_the_default_that_goes_by_rule() -> None:
     """It is what is chosen, wherever the route is."""
-    (drawn,) = content_of(plan({}, owners={THEIRS.mac: ()})).interfaces
-    assert drawn.is_default
+    enis = eni(0), THEIRS, eni(2)
+    made = plan_for(ALONE, instance(*enis))
+    drawn = content_of(with_left_alone(made, enis, {THEIRS.mac: ()}))
+    assert [it.is_default for it in drawn.interfaces] == [True, False]
 
 
 def test_a_managed_eni_and_one_without_address_have_none() -> None:
@@ -241,9 +370,8 @@ def test_ipv6_has_them_where_ipv6_is_pinned() -> None:
 def test_a_rule_of_ipv4_says_nothing_of_ipv6() -> None:
     """An ENI whose owner has rules of one family goes by main in the other."""
     theirs = with_ipv6(THEIRS)
-    policy = {"policy": [{"to": ["192.0.2.1", TO_IPV6], "via": "ens5"}]}
     host = instance(with_ipv6(eni(0)), theirs)
-    made = plan_for({**ALONE, **policy}, host)
+    made = plan_for({**ALONE, **BOTH_POLICY}, host)
     found = added(with_left_alone(made, host.enis, OWNERS))
     assert found == [rule(MAIN, 254, f"{theirs.ipv6s[0]}/128")]
 
@@ -259,7 +387,7 @@ def test_the_overlay_says_them_at_a_managed_eni() -> None:
     """Nothing is said of the other one itself."""
     made = texts(render(plan(USERS), ()))
     overlay = made["run/netplan/55-multihome.yaml"] or ""
-    assert "table: 254\n        priority: 32591" in overlay
+    assert "table: 254\n        priority: 32599" in overlay
     drop_in = made[DROP_IN] or ""
     assert "Priority=32590\nTable=101\nFrom=10.0.1.10/32\n" in drop_in
     for text in (overlay, drop_in):
@@ -286,6 +414,7 @@ def test_rules_are_read_of_every_file_of_netplans() -> None:
                         {"to": "10.9.0.0/16", "table": 7},
                         {"from": "10.0.1.8", "table": 7, "mark": 1},
                         {"from": "10.0.1.7"},
+                        {"from": "0.0.0.0/0", "table": 7},
                         {"from": "nonsense", "table": 7},
                         {"from": "10.0.1.6", "table": None},
                     ]
@@ -294,9 +423,48 @@ def test_rules_are_read_of_every_file_of_netplans() -> None:
             },
         ),
     )
-    assert rules_of_netplan(files) == {
+    assert rules_of_netplan(files, {"ens5": "0a:00:00:00:00:00"}) == {
         THEIRS.mac: (
-            SourceRule(network("10.0.1.10"), 101, None),
-            SourceRule(network("10.0.1.0/28"), 7, 9),
-        )
+            SourceRule(network("10.0.1.10"), 101, None, has_default=False),
+            SourceRule(network("10.0.1.0/28"), 7, 9, has_default=False),
+        ),
+        "0a:00:00:00:00:00": (),
     }
+
+
+def test_a_tables_default_routes_are_read() -> None:
+    """In netplan's words, and whatever else may be there is none."""
+    routes = [
+        {"to": "default", "via": "10.0.1.1", "table": 1},
+        {"to": "0.0.0.0/0", "via": "10.0.1.1", "table": 2},
+        {"to": "default", "via": "fe80::1", "table": 3},
+        {"to": "10.0.0.0/8", "via": "10.0.1.1", "table": 4},
+        {"to": "default", "table": 5},
+        {"via": "10.0.1.1", "table": 6},
+        {"to": "default", "via": "10.0.1.1", "table": "x"},
+        "nonsense",
+    ]
+    policy = [{"from": "10.0.1.10", "table": it} for it in range(1, 7)]
+    netdef = {"ens6": {"routes": routes, "routing-policy": policy}}
+    (found,) = rules_of_netplan(
+        [netplan_file("a.yaml", netdef)], {"ens6": THEIRS.mac}
+    ).values()
+    assert [it.table for it in found if it.has_default] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("match", "whose"),
+    [
+        pytest.param({}, {"b"}, id="by the id"),
+        pytest.param({"match": {"name": "ens*"}}, {"a", "b"}, id="by names"),
+        pytest.param({"match": {"driver": "ena"}}, {"a", "b", "c"}, id="all"),
+        pytest.param({"match": {"macaddress": "A"}}, {"a"}, id="by MAC"),
+    ],
+)
+def test_a_netdef_is_of_every_device_that_it_matches(
+    match: dict[str, Any], whose: set[str]
+) -> None:
+    """One by the driver alone may be anybody's."""
+    files = [netplan_file("a.yaml", {"ens6": {"dhcp4": True, **match}})]
+    names = {"ens5": "a", "ens6": "b", "eth0": "c"}
+    assert rules_of_netplan(files, names) == dict.fromkeys(whose, ())

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A default beside an ENI that is left alone and relies on table main.
 
-The primary has `manage: false`, and both families. cloud-init makes no rules
-for it: what comes from its addresses goes by main's default route, which is
-its own, while what is bound to no address goes by the chosen ENI.
+It has both families. cloud-init makes no rules for the primary, and none of
+IPv6 that lead out of the subnet for a secondary: what comes from its
+addresses goes by main's default route, which is its own, while what is bound
+to no address goes by the chosen ENI.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,71 +39,113 @@ SHAPE = replace(
         replace(PLAIN, device_number=2, ipv6s=("2001:db8:60:3::7",)),
     ),
 )
-INTENT = replace(
-    DUAL,
-    shape=SHAPE,
-    tables={"public": 20, "plain": 40},
-    policy=dict.fromkeys(DUAL.policy, "plain"),
+
+
+@dataclass(frozen=True)
+class Case:
+    """Which ENI is left alone.
+
+    Attributes:
+        theirs: its device.
+        by_rule: the families whose default route in main is its.
+        other: another interface that `default` may name.
+    """
+
+    theirs: str
+    by_rule: tuple[str, ...]
+    intent: Intent
+    other: str
+
+    def key(self) -> dict[str, Any]:
+        """Return the interfaces, with the one that is left alone."""
+        managed = {
+            name: {
+                "device_number": SHAPE.eni(name).device_number,
+                "table": table,
+            }
+            for name, table in self.intent.tables.items()
+        }
+        (theirs,) = (it for it in SHAPE.enis if it.name not in managed)
+        alone = {"device_number": theirs.device_number, "manage": False}
+        return {**managed, "theirs": alone}
+
+
+def intent(**tables: int) -> Intent:
+    """Have the ENIs with a table managed, and the policy by the last."""
+    *_, last = tables
+    policy = dict.fromkeys(DUAL.policy, last)
+    return replace(DUAL, shape=SHAPE, tables=tables, policy=policy)
+
+
+PRIMARY_ALONE = Case(
+    "ens5", ("-4", "-6"), intent(public=20, plain=40), "plain"
 )
-INTERFACES = {
-    "theirs": {"device_number": 0, "manage": False},
-    "public": {"device_number": 1, "table": 20},
-    "plain": {"device_number": 2, "table": 40},
-}
-THEIRS = "ens5"
+# For IPv4 it has a table of cloud-init's, and main is free.
+SECONDARY_ALONE = Case(
+    "ens7", ("-6",), intent(public=20, private=10), "private"
+)
 
 
 @pytest.mark.parametrize(
-    "suite",
+    ("suite", "case"),
     [
-        "trixie",
+        pytest.param("trixie", PRIMARY_ALONE, id="trixie-primary"),
+        pytest.param("trixie", SECONDARY_ALONE, id="trixie-secondary"),
         *(
-            pytest.param(it, marks=pytest.mark.thorough)
-            for it in ("bookworm", "sid")
+            pytest.param(
+                suite, case, id=f"{suite}-{what}", marks=pytest.mark.thorough
+            )
+            for suite, what, case in (
+                ("bookworm", "primary", PRIMARY_ALONE),
+                ("sid", "primary", PRIMARY_ALONE),
+                ("sid", "secondary", SECONDARY_ALONE),
+            )
         ),
     ],
 )
 def test_the_chosen_default_holds_and_main_stays_the_owners(
-    lab_run: Run, deb: Path, suite: str
+    lab_run: Run, deb: Path, suite: str, case: Case
 ) -> None:
     """Booted, changed, taken back, put in force again."""
-    data = user_data.multihome(INTENT, interfaces=INTERFACES)
+    wanted, other = case.intent, replace(case.intent, default=case.other)
+    data = user_data.multihome(wanted, interfaces=case.key())
     image = with_package(suite, deb)
     with booted(
-        lab_run, image, INTENT, data, label=f"{suite}-alone"
+        lab_run, image, wanted, data, label=f"{suite}-alone"
     ) as instance:
         assert "done" == instance.boot.cloud_init, instance.boot.why
-        assert_right(instance, INTENT)
+        assert_right(instance, case, wanted)
 
-        configure(instance, "default: plain\n")
-        assert_right(instance, replace(INTENT, default="plain"))
+        configure(instance, f"default: {case.other}\n")
+        assert_right(instance, case, other)
         instance.vm.run("multihome rollback", timeout=200)
-        assert_right(instance, INTENT)
+        assert_right(instance, case, wanted)
 
         instance.vm.run("multihome restore", timeout=200)
         stock = {"ens5", "ens6", "ens7"}
         wait_for(lambda: stock == of_main(instance, "-4"), "no stock routes")
         wait_for(lambda: stock == of_main(instance, "-6"), "no stock routes")
         instance.vm.run(RUN_AGAIN, timeout=200)
-        assert_right(instance, replace(INTENT, default="plain"))
+        assert_right(instance, case, other)
 
 
-def assert_right(instance: LabInstance, intent: Intent) -> None:
+def assert_right(instance: LabInstance, case: Case, intent: Intent) -> None:
     """Main has the owner's default alone, and each flow goes its way."""
     assert_flows(instance, intent)
-    for family in ("-4", "-6"):
-        assert {THEIRS} == of_main(instance, family)
-        ways = [it for it in instance.priorities(family) if it[0] >= 32700]
+    for family in case.by_rule:
+        assert {case.theirs} == of_main(instance, family)
+        late = [it for it in instance.priorities(family) if it[0] >= 32700]
+        # cloud-init's own are on an address.
+        ways = [it for it in late if it[1] == "all" and it[2] != 253]
         assert [
             (32700, "all", 30999),
-            (32710, "all", 254),
-            (32720, "all", intent.tables[intent.default]),
+            (32764, "all", 254),
+            (32765, "all", intent.tables[intent.default]),
             (32766, "all", 254),
-        ] == [it for it in ways if it[2] != 253]
-    own = set(intent.tables)
-    assert own == {
-        dev for table, _, dev in ipv6_defaults(instance) if table != "254"
-    }
+        ] == ways
+    defaults = ipv6_defaults(instance)
+    own = {int(table) for table, _, _ in defaults} - {254}
+    assert {*intent.tables.values()} == own
     assert 0 == instance.vm.run("multihome verify", check=False).status
 
 

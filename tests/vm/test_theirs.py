@@ -174,7 +174,7 @@ def test_a_pinned_user_may_use_it(host: LabInstance) -> None:
         answer = json.loads(host.vm.run(f"{ask}{bind} < /dev/null").out)
         assert saw == answer["saw"]
     # Negative twin.
-    host.vm.run("ip rule del priority 32590; ip rule del priority 32591")
+    host.vm.run("ip rule del priority 32590; ip rule del priority 32599")
     way = f"ip -j route get {to} from {address} uid $(id -u {PINNED})"
     assert "private" == host.vm.agent.json(way)[0]["dev"]
     host.vm.run("multihome apply", timeout=200)
