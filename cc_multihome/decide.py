@@ -24,7 +24,7 @@ from cc_multihome.discover.netplan_files import (
     read_netplan_files,
     read_own_overlay,
 )
-from cc_multihome.discover.netplan_rules import rules_of_netplan
+from cc_multihome.discover.netplan_rules import netplan_routing
 from cc_multihome.discover.pinning import read_lacks
 from cc_multihome.discover.users import read_uids
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
@@ -154,8 +154,9 @@ def _decide(
     )
     if config.honor_main_routes:
         plan = with_main_routes(plan, read_main_routes())
-    names = {link.ifname: link.mac for link in links}
-    plan = with_left_alone(plan, usable.enis, rules_of_netplan(files, names))
+    # One that is released now has its new name until that is taken back.
+    names = {former.get(link.mac, link.ifname): link.mac for link in links}
+    plan = with_left_alone(plan, usable.enis, netplan_routing(files, names))
     _log_plan(plan)
     rendered = render(plan, files)
     return Decision(

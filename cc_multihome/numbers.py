@@ -2,10 +2,10 @@
 """Numbers of tables, rules and device groups, and why these.
 
 They stay out of the bands that others use: cloud-init tables 100+N,
-amazon-ec2-net-utils 10000+, nm-cloud-setup 30200-30499, wg-quick 51820 and
-priorities 32764-32765, Tailscale priorities 5210-5270, Amazon VPC CNI
-priorities 512-1536. Rules that others put before ours must win, so ours sit
-high, right before the kernel's own at 32766.
+amazon-ec2-net-utils 10000+, nm-cloud-setup 30200-30499, wg-quick 51820,
+Tailscale priorities 5210-5270, Amazon VPC CNI priorities 512-1536. Rules that
+others put before ours must win, so ours sit high, right before the kernel's
+own at 32766.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ PRIORITY_POLICY = 32700
 # Where an ENI is left alone: cloud-init gave its rules no priority, and
 # networkd takes the highest free one from 32765 down (systemd 252 and later).
 # The policy comes after them, or it took what is bound to that ENI's address.
-# wg-quick, which has 32764 and 32765 too, then comes first.
+# Of one priority the older rule comes first. (`ip rule` without a priority, as
+# wg-quick does it, puts a rule before all that are there.)
 PRIORITY_POLICY_LAST = 32765
 # Where main's default route is that of an ENI left alone, what nothing else
 # names goes by these: main's other routes, then the table of the default.

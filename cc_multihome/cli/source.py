@@ -151,6 +151,7 @@ def offline(raw: object, instance: Instance) -> Sketch | None:
         LinkError: an ENI lacks something that its routing needs.
     """
     from cc_multihome.config.parse import parse, raise_if
+    from cc_multihome.discover.netplan_rules import NetplanRouting
     from cc_multihome.plan.bind import bind_or_raise
     from cc_multihome.plan.build import build_plan
     from cc_multihome.plan.left_alone import with_left_alone
@@ -169,8 +170,10 @@ def offline(raw: object, instance: Instance) -> Sketch | None:
     plan = build_plan(
         parsed.config, bound, instance, systemd_version=INVENTED_SYSTEMD
     )
-    owners = {eni.mac: () for eni in instance.enis if eni.is_primary}
-    return Sketch(with_left_alone(plan, instance.enis, owners), instance)
+    both = frozenset({4, 6})
+    main = {eni.mac: both for eni in instance.enis if eni.is_primary}
+    netplan = NetplanRouting(main=main)
+    return Sketch(with_left_alone(plan, instance.enis, netplan), instance)
 
 
 def invent_links(enis: tuple[Eni, ...]) -> tuple[Link, ...]:

@@ -92,7 +92,24 @@ def _read(path: Path) -> NetplanFile:
         raise LinkError(f"netplan's {path} cannot be read: {err}") from err
     if not isinstance(content, dict):
         raise LinkError(f"netplan's {path} holds no mapping")
+    _require_netdefs(path, content)
     return NetplanFile(path.name, path, content)
+
+
+def _require_netdefs(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse what netplan refuses, too: all that follows reads mappings."""
+    where, value = "network", content.get("network") or {}
+    if isinstance(value, dict):
+        where, value = f"{where}.ethernets", value.get("ethernets") or {}
+    items = {where: value}
+    if isinstance(value, dict):
+        for key, netdef in value.items():
+            items[f"{where}.{key}"] = netdef or {}
+            if isinstance(netdef, dict):
+                items[f"{where}.{key}.match"] = netdef.get("match") or {}
+    for name, item in items.items():
+        if not isinstance(item, dict):
+            raise LinkError(f"netplan's {path}: {name} is no mapping")
 
 
 def read_own_overlay(root: Path = Path("/")) -> tuple[NetplanFile, ...]:

@@ -137,8 +137,8 @@ def _walk(routing: Routing, asked: Question) -> Explanation:
         if _is_the_owners(rule, asked):
             text = (
                 f"{asked.source} is of an ENI that is left alone, so the way"
-                f" is its owner's: by table {rule.table}, whose routes the"
-                " plan does not have"
+                f" is its owner's: by table {rule.table}, else by main, whose"
+                " routes the plan does not have"
             )
             return Explanation(tuple(steps), (), None, OTHERS, None, text)
         matched = rule.goto is not None and not _mismatch(rule, asked)

@@ -9,7 +9,8 @@ them. Nor has the ENI always rules: cloud-init makes none for the primary,
 whose traffic goes by main, behind the policy.
 
 The owner's rules are repeated before those on users and marks, with main
-behind them, which is all that the owner relies on. A repeated one has other
+behind them. Rules that say more than the source are not repeated, such as
+`from A to B`: they need a priority before these. A repeated one has other
 selectors: with the very ones of the owner's, networkd would take the two for
 one where the owner's has no priority, and remove one of them by chance
 (systemd 257, networkd-routing-policy-rule.c, routing_policy_rule_get; seen).
@@ -17,12 +18,13 @@ one where the owner's has no priority, and remove one of them by chance
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
 
-from cc_multihome.discover.netplan_rules import SourceRule
+from cc_multihome.discover.netplan_rules import NetplanRouting, SourceRule
 from cc_multihome.errors import ConfigError, Problem
-from cc_multihome.model import Eni, Plan, RoutingPolicyRule
+from cc_multihome.model import Address, Eni, Plan, RoutingPolicyRule
 from cc_multihome.numbers import (
     MAIN_TABLE,
     PRIORITY_LEFT_ALONE,
@@ -38,9 +40,7 @@ from cc_multihome.plan.sources import LOCAL_OUTPUT, source_rules
 
 
 def with_left_alone(
-    plan: Plan,
-    enis: Sequence[Eni],
-    owners: Mapping[str, tuple[SourceRule, ...]],
+    plan: Plan, enis: Sequence[Eni], netplan: NetplanRouting
 ) -> Plan:
     """Add the rules, where something of the plan's would come first.
 
@@ -48,7 +48,6 @@ def with_left_alone(
 
     Args:
         enis: all of the instance, also those that are left alone.
-        owners: the rules that others have for each ENI, by MAC.
 
     Raises:
         ConfigError: a configured table is that of an ENI left alone; two
@@ -57,31 +56,84 @@ def with_left_alone(
     if not plan.interfaces:
         return plan
     managed = {item.mac for item in plan.interfaces}
-    alone = [eni for eni in enis if eni.mac not in managed]
-    _require_other_tables(plan, alone, owners)
-    by_rule = _short_of_main(plan, alone, owners)
+    alone = [_Alone.of(it, netplan) for it in enis if it.mac not in managed]
+    alone = [it for it in alone if has_address(it.eni)]
+    _require_other_tables(plan, alone)
+    by_rule = frozenset(
+        version
+        for each in alone
+        for version in each.by_main() & each.main
+        if default_is_in_main(plan, version)
+    )
     for version in by_rule:
         plan = default_by_rule(plan, version)
-    rules = tuple(
-        rule
-        for eni in alone
-        if has_address(eni)
-        for rule in _rules(plan, eni, enis, owners.get(eni.mac), by_rule)
-    )
     first, *others = plan.interfaces
-    first = replace(first, rules=(*first.rules, *rules))
+    rules = (*first.rules, *_rules(plan, alone, enis, by_rule))
+    first = replace(first, rules=rules)
     return replace(plan, interfaces=(first, *others))
 
 
-def _require_other_tables(
-    plan: Plan,
-    alone: Sequence[Eni],
-    owners: Mapping[str, tuple[SourceRule, ...]],
-) -> None:
+@dataclass(frozen=True)
+class _Alone:
+    """An ENI that is left alone.
+
+    Attributes:
+        owners: the rules on its addresses and prefixes.
+        main: the families for which main has a default route by it.
+        is_known: a netdef of netplan's is for it. What a network plugin
+            attaches has none.
+    """
+
+    eni: Eni
+    owners: tuple[SourceRule, ...]
+    main: frozenset[int]
+    is_known: bool
+
+    @classmethod
+    def of(cls, eni: Eni, netplan: NetplanRouting) -> _Alone:
+        """Find what is its."""
+        addresses: tuple[Address, ...] = (*eni.local_ipv4s, *eni.ipv6s)
+        own = [
+            *(ip_network(it) for it in addresses),
+            *eni.ipv4_prefixes,
+            *eni.ipv6_prefixes,
+        ]
+        owners = tuple(
+            rule
+            for rule in netplan.rules
+            if any(rule.src.overlaps(each) for each in own)
+        )
+        main = netplan.main.get(eni.mac)
+        return cls(eni, owners, main or frozenset(), main is not None)
+
+    def by_main(self) -> set[int]:
+        """Return the families of which an address has no way but main's."""
+        out = [
+            owner
+            for owner in self.owners
+            if owner.has_default and _comes_before_main(owner)
+        ]
+        return {
+            address.version
+            for address in (*self.eni.local_ipv4s, *self.eni.ipv6s)
+            if not any(address in owner.src for owner in out)
+        }
+
+    def versions(self, plan: Plan, by_rule: frozenset[int]) -> set[int]:
+        """Return the families that need the rules.
+
+        The policy has its place behind rules without a priority as it is, but
+        where the default goes by rule.
+        """
+        found = _pinned(plan) | (_routed(plan) & self.by_main())
+        return found | by_rule if self.is_known or self.owners else found
+
+
+def _require_other_tables(plan: Plan, alone: Iterable[_Alone]) -> None:
     theirs = {
-        owner.table: eni
-        for eni in alone
-        for owner in owners.get(eni.mac, ())
+        owner.table: each.eni
+        for each in alone
+        for owner in each.owners
         # cloud-init may send it by main, which is everybody's.
         if owner.table != MAIN_TABLE
     }
@@ -99,69 +151,37 @@ def _require_other_tables(
         raise ConfigError(problems)
 
 
-def _short_of_main(
-    plan: Plan,
-    alone: Sequence[Eni],
-    owners: Mapping[str, tuple[SourceRule, ...]],
-) -> frozenset[int]:
-    """Return the families whose default route in main somebody else needs.
-
-    What a network plugin attaches netplan does not know, nor does main.
-    """
-    return frozenset(
-        version
-        for eni in alone
-        if eni.mac in owners
-        for version in _by_main(eni, owners[eni.mac])
-        if default_is_in_main(plan, version)
-    )
-
-
-def _by_main(eni: Eni, owners: Sequence[SourceRule]) -> set[int]:
-    """Return the families of which an address has no way but main's."""
-    out = [it for it in owners if it.has_default and _comes_before_main(it)]
-    return {
-        address.version
-        for address in (*eni.local_ipv4s, *eni.ipv6s)
-        if not any(address in owner.src for owner in out)
-    }
-
-
 def _comes_before_main(owner: SourceRule) -> bool:
-    is_early = owner.priority is None or owner.priority <= PRIORITY_POLICY_LAST
+    is_early = _place(owner) <= PRIORITY_POLICY_LAST
     return is_early and owner.table != MAIN_TABLE
 
 
 def _rules(
     plan: Plan,
-    eni: Eni,
+    alone: Iterable[_Alone],
     enis: Sequence[Eni],
-    owners: tuple[SourceRule, ...] | None,
     by_rule: frozenset[int],
 ) -> Iterator[RoutingPolicyRule]:
-    """Make the rules of one ENI, of the families that need them.
-
-    The policy has its place behind rules without a priority as it is, but
-    where the default goes by rule.
-
-    Args:
-        owners: None where netplan does not know the ENI.
-    """
-    versions = _pinned(plan)
-    if owners is not None:
-        versions |= by_rule
-    owners = owners or ()
-    versions |= _routed(plan) & _by_main(eni, owners)
-    yield from _repeated(it for it in owners if it.src.version in versions)
+    owners: dict[SourceRule, None] = {}
+    last: list[RoutingPolicyRule] = []
+    for each in alone:
+        versions = each.versions(plan, by_rule)
+        owners |= dict.fromkeys(
+            it for it in each.owners if it.src.version in versions
+        )
+        last += [
+            replace(rule, priority=PRIORITY_LEFT_ALONE_MAIN)
+            for rule in source_rules(each.eni, enis, MAIN_TABLE)
+            if rule.src.version in versions
+        ]
+    yield from _repeated(owners)
     told = {owner.src for owner in owners if owner.table == MAIN_TABLE}
-    for rule in source_rules(eni, enis, MAIN_TABLE):
-        last = replace(rule, priority=PRIORITY_LEFT_ALONE_MAIN)
-        if rule.src.version in versions:
-            yield from _unlike(last) if rule.src in told else (last,)
+    for rule in last:
+        yield from _unlike(rule) if rule.src in told else (rule,)
 
 
 def _repeated(owners: Iterable[SourceRule]) -> Iterator[RoutingPolicyRule]:
-    """Repeat those of an ENI that come late, in their order.
+    """Repeat those that come late, in their order.
 
     Where there are more places than numbers, the last have one.
     """

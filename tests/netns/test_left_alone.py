@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from cc_multihome.discover.netplan_rules import SourceRule
+from cc_multihome.discover.netplan_rules import NetplanRouting, SourceRule
 from cc_multihome.model import Plan
 from cc_multihome.plan.left_alone import with_left_alone
 from tests.lab.netns import Netns
@@ -49,9 +49,7 @@ CLOUD_INIT = (
     "route add default via 10.224.187.1 dev ens7 table 101",
     f"rule add from {THEIRS} lookup 101 priority 32765",
 )
-OWNERS = {
-    HOST.enis[2].mac: (SourceRule(network(THEIRS), 101, None),),
-}
+OWNERS = NetplanRouting((SourceRule(network(THEIRS), 101, None),))
 # As for the primary, for which it makes no rules. The last route is an
 # administrator's.
 BY_MAIN = (
@@ -94,7 +92,7 @@ def test_an_owner_may_have_no_more_than_mains_default(
     netns: Netns, uid: int
 ) -> None:
     """The chosen default goes by rule then; main's other routes hold."""
-    owners: dict[str, tuple[SourceRule, ...]] = {HOST.enis[2].mac: ()}
+    owners = NetplanRouting(main={HOST.enis[2].mac: frozenset({4})})
     install(netns, with_left_alone(planned(), HOST.enis, owners), BY_MAIN)
     for to in (FAR, DESTINATIONS[0]):
         assert "ens7" == leaves_by(netns, THEIRS, to, uid)

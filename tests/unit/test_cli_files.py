@@ -648,7 +648,7 @@ def test_an_address_that_is_left_alone_can_be_asked_from(
     data = read_json(capsys, *question, "10.224.184.51")
     assert data["plan"]["steps"][-1]["priority"] == 32599
     assert data["plan"]["way"] is None
-    assert "its owner's: by table 254" in data["plan"]["why"]
+    assert "its owner's: by table 254, else" in data["plan"]["why"]
     capsys.readouterr()
     assert main([*question, "10.224.184.51"]) == 0
     assert "as its owner says" in capsys.readouterr().out

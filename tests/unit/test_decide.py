@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cc_multihome import decide as pipeline
 from cc_multihome.decide import decide, read_systemd_version
 from cc_multihome.discover.imds_tree import instance_from_tree, tree_of
 from cc_multihome.discover.links import HostLinks
+from cc_multihome.discover.netplan_rules import NetplanRouting
 from cc_multihome.errors import ApplyError, ConfigError, ImdsError
 from cc_multihome.model import Instance
 from tests.unit.builders import (
@@ -155,11 +157,20 @@ def test_without_the_overlay_a_former_name_stays_the_id(
         )
         return HostLinks((first, *others), frozenset())
 
+    asked: list[Mapping[str, str]] = []
+
+    def record(_: object, names: Mapping[str, str]) -> NetplanRouting:
+        asked.append(names)
+        return NetplanRouting()
+
     monkeypatch.setattr(pipeline, "read_links", renamed)
+    monkeypatch.setattr(pipeline, "netplan_routing", record)
     decided = decide(SEED_KEY)
     assert decided
     assert decided.plan.interfaces[0].ifname == "private"
     assert decided.plan.interfaces[0].netdef_id == "ens5"
+    # Files of others match it by that, also where it is released now.
+    assert asked[0]["ens5"] == PRIVATE_MAC
 
 
 def test_a_listing_without_an_eni_that_is_there_takes_nothing_away(

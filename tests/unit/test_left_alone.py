@@ -6,12 +6,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cc_multihome.diagram.content import content_of
-from cc_multihome.discover.netplan_rules import SourceRule, rules_of_netplan
+from cc_multihome.discover.netplan_files import (
+    NetplanFile,
+)
+from cc_multihome.discover.netplan_rules import (
+    NetplanRouting,
+    SourceRule,
+    netplan_routing,
+)
 from cc_multihome.errors import ConfigError
 from cc_multihome.explain.lookup import explain
 from cc_multihome.model import Eni, Plan
@@ -60,6 +68,12 @@ AS_CLOUD_INIT = netplan_file(
 COPY, MAIN = 32590, 32599
 
 
+def routing(owners: Mapping[str, tuple[SourceRule, ...]]) -> NetplanRouting:
+    """Have netplan know these MACs, each with a default route in main."""
+    rules = tuple(it for each in owners.values() for it in each)
+    return NetplanRouting(rules, dict.fromkeys(owners, frozenset({4, 6})))
+
+
 def plan(
     more: Mapping[str, Any],
     theirs: Eni = THEIRS,
@@ -68,7 +82,7 @@ def plan(
     """Plan for two ENIs, the second one left alone."""
     host = instance(eni(0), theirs)
     made = plan_for({**ALONE, **more}, host, uids={"proxy": 13})
-    return with_left_alone(made, host.enis, owners)
+    return with_left_alone(made, host.enis, routing(owners))
 
 
 def added(made: Plan) -> list[Any]:
@@ -178,7 +192,7 @@ def test_main_is_left_to_an_owner_who_relies_on_it(
     assert "takes the default route, which ens5 has" in found.why
     found = explain(made, ip_address("192.0.2.1"), ip_address("10.0.1.10"))
     assert (found.way, found.owner) == (None, "others")
-    assert "its owner's: by table 254" in found.why
+    assert "its owner's: by table 254, else" in found.why
 
 
 def test_what_the_kernel_holds_is_no_guess() -> None:
@@ -204,10 +218,10 @@ def test_an_owner_who_has_no_use_for_main_leaves_it_to_the_plan(
 def test_each_family_has_its_own_answer() -> None:
     """cloud-init's rules of IPv6 lead to the subnet, and nowhere else."""
     theirs = with_ipv6(THEIRS)
-    owners = rules_of_netplan([AS_CLOUD_INIT], {})
+    netplan = netplan_routing([AS_CLOUD_INIT], {})
     host = instance(with_ipv6(eni(0)), theirs)
     made = with_left_alone(
-        plan_for({**ALONE, **BOTH_POLICY}, host), host.enis, owners
+        plan_for({**ALONE, **BOTH_POLICY}, host), host.enis, netplan
     )
     assert defaults(made) == {(4, 254)}
     late = [it for it in made.rules() if it.priority > MAIN]
@@ -224,7 +238,7 @@ def test_each_family_has_its_own_answer() -> None:
     # The policy alone asks for as much.
     alone = {**ALONE, **BOTH_POLICY, "default": "ens5"}
     assert added(
-        with_left_alone(plan_for(alone, host), host.enis, owners)
+        with_left_alone(plan_for(alone, host), host.enis, netplan)
     ) == added(made)
 
 
@@ -234,7 +248,7 @@ def test_a_main_without_a_default_of_the_plans_is_left_as_it_is() -> None:
     host = instance(eni(0), eni(1))
     made = plan_for({"interfaces": primary}, host)
     owners = {host.enis[0].mac: ()}
-    assert with_left_alone(made, host.enis, owners) == made
+    assert with_left_alone(made, host.enis, routing(owners)) == made
 
 
 def test_a_default_without_a_family_leaves_the_primarys() -> None:
@@ -245,7 +259,7 @@ def test_a_default_without_a_family_leaves_the_primarys() -> None:
     made = plan_for(key, instance(*enis))
     owners = {enis[0].mac: ()}
     assert defaults(made) == {(4, 254)}
-    late = with_left_alone(made, enis, owners).rules()
+    late = with_left_alone(made, enis, routing(owners)).rules()
     assert {4} == {it.src.version for it in late if it.priority > MAIN}
 
 
@@ -257,7 +271,7 @@ def test_one_that_netplan_does_not_know_has_its_own_rules_as_they_are() -> (
     pods = {"device_number": 2, "manage": False}
     key = {"interfaces": {**ALONE["interfaces"], "pods": pods}}
     made = with_left_alone(
-        plan_for(key, instance(*enis)), enis, {enis[1].mac: ()}
+        plan_for(key, instance(*enis)), enis, routing({enis[1].mac: ()})
     )
     assert [str(it.src) for it in added(made)] == ["10.0.1.10/32"]
 
@@ -275,7 +289,10 @@ def test_a_rule_may_be_no_way_out(owner: SourceRule) -> None:
     """What comes from the address is main's all the same."""
     made = plan({}, owners={THEIRS.mac: (owner,)})
     assert defaults(made) == set()
-    assert rule(MAIN, 254, "10.0.1.10") in added(made)
+    *copies, last = added(made)
+    assert last == rule(MAIN, 254, "10.0.1.10")
+    # That is what the ENI's own rule may still be for.
+    assert bool(copies) == (not owner.has_default)
 
 
 def test_a_rule_on_a_prefix_is_repeated_for_what_is_forwarded_too() -> None:
@@ -310,7 +327,8 @@ def test_rules_of_several_places_keep_their_order() -> None:
         SourceRule(network(f"10.0.1.{it}"), 101, 32600 + it)
         for it in range(10, 30)
     )
-    found = added(plan(USERS, owners={THEIRS.mac: many}))
+    theirs = eni(1, *(str(it.src.network_address) for it in many))
+    found = added(plan(USERS, theirs, {THEIRS.mac: many}))
     assert {it.priority for it in found} == {*range(COPY, MAIN + 1)}
 
 
@@ -318,7 +336,7 @@ def test_the_picture_names_the_default_that_goes_by_rule() -> None:
     """It is what is chosen, wherever the route is."""
     enis = eni(0), THEIRS, eni(2)
     made = plan_for(ALONE, instance(*enis))
-    drawn = content_of(with_left_alone(made, enis, {THEIRS.mac: ()}))
+    drawn = content_of(with_left_alone(made, enis, routing({THEIRS.mac: ()})))
     assert [it.is_default for it in drawn.interfaces] == [True, False]
 
 
@@ -327,7 +345,7 @@ def test_a_managed_eni_and_one_without_address_have_none() -> None:
     efa = eni(1, local_ipv4s=())
     host = instance(eni(0), efa)
     made = plan_for(USERS, host, uids={"proxy": 13})
-    assert with_left_alone(made, host.enis, OWNERS) == made
+    assert with_left_alone(made, host.enis, routing(OWNERS)) == made
 
 
 @pytest.mark.parametrize(
@@ -359,7 +377,7 @@ def test_ipv6_has_them_where_ipv6_is_pinned() -> None:
     host = instance(with_ipv6(eni(0)), theirs)
     key = {**ALONE, **USERS}
     both = with_left_alone(
-        plan_for(key, host, uids={"proxy": 13}), host.enis, owners
+        plan_for(key, host, uids={"proxy": 13}), host.enis, routing(owners)
     )
     assert [str(it.src) for it in added(both)] == [
         "10.0.1.10/32",
@@ -372,7 +390,7 @@ def test_a_rule_of_ipv4_says_nothing_of_ipv6() -> None:
     theirs = with_ipv6(THEIRS)
     host = instance(with_ipv6(eni(0)), theirs)
     made = plan_for({**ALONE, **BOTH_POLICY}, host)
-    found = added(with_left_alone(made, host.enis, OWNERS))
+    found = added(with_left_alone(made, host.enis, routing(OWNERS)))
     assert found == [rule(MAIN, 254, f"{theirs.ipv6s[0]}/128")]
 
 
@@ -395,76 +413,56 @@ def test_the_overlay_says_them_at_a_managed_eni() -> None:
         assert "ens6" not in text
 
 
-def test_rules_are_read_of_every_file_of_netplans() -> None:
-    """By MAC, or by the id that another file gives the MAC."""
-    match = {"match": {"macaddress": "0A:00:00:00:00:01"}}
-    first = {"from": "10.0.1.10", "table": 101}
-    files = (
-        netplan_file(
-            "50-cloud-init.yaml",
-            {"ens6": {**match, "routing-policy": [first]}, "ens5": {}},
-        ),
-        netplan_file(
-            "60-more.yaml",
-            {
-                "ens6": {
-                    "routing-policy": [
-                        {"from": "10.0.1.0/28", "table": 7, "priority": 9},
-                        {"from": "10.0.1.9", "to": "10.9.0.0/16", "table": 7},
-                        {"to": "10.9.0.0/16", "table": 7},
-                        {"from": "10.0.1.8", "table": 7, "mark": 1},
-                        {"from": "10.0.1.7"},
-                        {"from": "0.0.0.0/0", "table": 7},
-                        {"from": "nonsense", "table": 7},
-                        {"from": "10.0.1.6", "table": None},
-                    ]
-                },
-                "ens5": {"routing-policy": None},
-            },
-        ),
-    )
-    assert rules_of_netplan(files, {"ens5": "0a:00:00:00:00:00"}) == {
-        THEIRS.mac: (
-            SourceRule(network("10.0.1.10"), 101, None, has_default=False),
-            SourceRule(network("10.0.1.0/28"), 7, 9, has_default=False),
-        ),
-        "0a:00:00:00:00:00": (),
-    }
+def netplan_of(**sections: object) -> tuple[NetplanFile, ...]:
+    """Make a file with these sections of netplan's."""
+    return (NetplanFile("a.yaml", Path("a.yaml"), {"network": sections}),)
 
 
-def test_a_tables_default_routes_are_read() -> None:
-    """In netplan's words, and whatever else may be there is none."""
-    routes = [
-        {"to": "default", "via": "10.0.1.1", "table": 1},
-        {"to": "0.0.0.0/0", "via": "10.0.1.1", "table": 2},
-        {"to": "default", "via": "fe80::1", "table": 3},
-        {"to": "10.0.0.0/8", "via": "10.0.1.1", "table": 4},
-        {"to": "default", "table": 5},
-        {"via": "10.0.1.1", "table": 6},
-        {"to": "default", "via": "10.0.1.1", "table": "x"},
-        "nonsense",
+def test_rules_are_the_hosts_wherever_they_stand() -> None:
+    """Below a bridge or another ENI: by the address they are this one's."""
+    rules = [{"from": "10.0.1.10", "table": 101}]
+    routes = [{"to": "default", "via": "10.0.1.1", "table": 101}]
+    ours = {"ens5": {"routing-policy": rules}, "ens6": {"dhcp4": True}}
+    for sections in (
+        {"ethernets": ours, "bridges": {"br0": {"routes": routes}}},
+        {
+            "ethernets": {"ens6": {"dhcp4": True}},
+            "bridges": {"br0": {"routes": routes, "routing-policy": rules}},
+        },
+    ):
+        files = netplan_of(**sections)
+        host = instance(eni(0), THEIRS)
+        made = with_left_alone(
+            plan_for(ALONE, host),
+            host.enis,
+            netplan_routing(files, {"ens6": THEIRS.mac}),
+        )
+        assert defaults(made) == {(4, 254)}
+        assert added(made) == []
+
+
+def test_a_rule_for_several_is_repeated_once_and_in_its_place() -> None:
+    """Places are those of the host, not of an ENI."""
+    enis = eni(0), eni(1), eni(2)
+    pods = {"device_number": 2, "manage": False}
+    key = {"interfaces": {**ALONE["interfaces"], "pods": pods}, **USERS}
+    wide = SourceRule(network("10.0.0.0/16"), 101, 32700)
+    narrow = SourceRule(network("10.0.2.10"), 102, 32650)
+    made = plan_for(key, instance(*enis), uids={"proxy": 13})
+    made = with_left_alone(made, enis, NetplanRouting((wide, narrow)))
+    copies = [it for it in added(made) if it.priority < MAIN]
+    assert [(it.priority, it.table) for it in copies] == [
+        (COPY, 102),
+        (COPY + 1, 101),
+        (COPY + 1, 101),
     ]
-    policy = [{"from": "10.0.1.10", "table": it} for it in range(1, 7)]
-    netdef = {"ens6": {"routes": routes, "routing-policy": policy}}
-    (found,) = rules_of_netplan(
-        [netplan_file("a.yaml", netdef)], {"ens6": THEIRS.mac}
-    ).values()
-    assert [it.table for it in found if it.has_default] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("match", "whose"),
-    [
-        pytest.param({}, {"b"}, id="by the id"),
-        pytest.param({"match": {"name": "ens*"}}, {"a", "b"}, id="by names"),
-        pytest.param({"match": {"driver": "ena"}}, {"a", "b", "c"}, id="all"),
-        pytest.param({"match": {"macaddress": "A"}}, {"a"}, id="by MAC"),
-    ],
-)
-def test_a_netdef_is_of_every_device_that_it_matches(
-    match: dict[str, Any], whose: set[str]
-) -> None:
-    """One by the driver alone may be anybody's."""
-    files = [netplan_file("a.yaml", {"ens6": {"dhcp4": True, **match}})]
-    names = {"ens5": "a", "ens6": "b", "eth0": "c"}
-    assert rules_of_netplan(files, names) == dict.fromkeys(whose, ())
+def test_main_is_not_left_to_who_does_not_use_it() -> None:
+    """As an administrator keeps networkd off a plugin's ENI."""
+    said = {"dhcp4": False, "accept-ra": False, "optional": True}
+    files = [netplan_file("a.yaml", {"ens6": said})]
+    host = instance(eni(0), THEIRS)
+    netplan = netplan_routing(files, {"ens6": THEIRS.mac})
+    made = with_left_alone(plan_for(ALONE, host), host.enis, netplan)
+    assert defaults(made) == {(4, 254)}
