@@ -24,7 +24,7 @@ from ipaddress import ip_network
 
 from cc_multihome.discover.netplan_rules import NetplanRouting, SourceRule
 from cc_multihome.errors import ConfigError, Problem
-from cc_multihome.model import Address, Eni, Plan, RoutingPolicyRule
+from cc_multihome.model import Address, Eni, Network, Plan, RoutingPolicyRule
 from cc_multihome.numbers import (
     MAIN_TABLE,
     PRIORITY_LEFT_ALONE,
@@ -78,13 +78,15 @@ class _Alone:
     """An ENI that is left alone.
 
     Attributes:
-        owners: the rules on its addresses and prefixes.
+        sources: its addresses and prefixes.
+        owners: the rules on some of them.
         main: the families for which main has a default route by it.
         is_known: a netdef of netplan's is for it. What a network plugin
             attaches has none.
     """
 
     eni: Eni
+    sources: tuple[Network, ...]
     owners: tuple[SourceRule, ...]
     main: frozenset[int]
     is_known: bool
@@ -93,18 +95,18 @@ class _Alone:
     def of(cls, eni: Eni, netplan: NetplanRouting) -> _Alone:
         """Find what is its."""
         addresses: tuple[Address, ...] = (*eni.local_ipv4s, *eni.ipv6s)
-        own = [
+        sources: tuple[Network, ...] = (
             *(ip_network(it) for it in addresses),
             *eni.ipv4_prefixes,
             *eni.ipv6_prefixes,
-        ]
+        )
         owners = tuple(
             rule
             for rule in netplan.rules
-            if any(rule.src.overlaps(each) for each in own)
+            if any(rule.src.overlaps(each) for each in sources)
         )
         main = netplan.main.get(eni.mac)
-        return cls(eni, owners, main or frozenset(), main is not None)
+        return cls(eni, sources, owners, main or frozenset(), main is not None)
 
     def by_main(self) -> set[int]:
         """Return the families of which an address has no way but main's."""
@@ -134,8 +136,10 @@ def _require_other_tables(plan: Plan, alone: Iterable[_Alone]) -> None:
         owner.table: each.eni
         for each in alone
         for owner in each.owners
-        # cloud-init may send it by main, which is everybody's.
+        # cloud-init may send it by main, which is everybody's; and a rule on
+        # more than the ENI may mean the table of a managed one.
         if owner.table != MAIN_TABLE
+        and (owner.has_default or owner.src in each.sources)
     }
     problems = tuple(
         Problem(

@@ -142,6 +142,19 @@ def test_a_table_of_an_eni_that_is_left_alone_is_not_taken() -> None:
     assert plan({"interfaces": {**ALONE["interfaces"], **ours}}).interfaces
 
 
+def test_a_rule_on_more_than_the_eni_may_mean_our_table() -> None:
+    """As an administrator's on the whole VPC; netplan has no default there."""
+    ours = {"ours": {"device_number": 0, "table": 10}}
+    key = {"interfaces": {**ALONE["interfaces"], **ours}}
+    wide = SourceRule(network("10.0.0.0/16"), 10, 9, has_default=False)
+    assert plan(key, owners={THEIRS.mac: (wide,)}).interfaces
+    with pytest.raises(ConfigError):
+        plan(key, owners={THEIRS.mac: (replace(wide, has_default=True),)})
+    own = replace(wide, src=network("10.0.1.10"))
+    with pytest.raises(ConfigError):
+        plan(key, owners={THEIRS.mac: (own,)})
+
+
 def test_explain_knows_the_policy_in_its_other_place() -> None:
     """It says who decides."""
     found = explain(plan(POLICY), ip_address("192.0.2.1"), None)
