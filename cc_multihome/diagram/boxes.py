@@ -151,8 +151,8 @@ def _remark(rule: Rule, routes: Sequence[TableRoute]) -> tuple[Entry, ...]:
     if rule.table == LOCAL_TABLE:
         return (Entry("", "addresses of this host", "muted"),)
     if rule.suppress:
-        by_enis = rule.priority != PRIORITY_MAIN_BUT_DEFAULT
-        text = "containers, VPNs, bridges" if by_enis else "all but default"
+        is_all = rule.priority == PRIORITY_MAIN_BUT_DEFAULT
+        text = "all but default" if is_all else "containers, VPNs, bridges"
         return (Entry("", f"to {text}", "muted"),)
     if any(route.to == "default" for route in routes):
         return (Entry("", "neighbours, on the link", "muted"),)

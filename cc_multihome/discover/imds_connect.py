@@ -2,8 +2,8 @@
 """Connections to the metadata service, also where main has no default route.
 
 The service answers on every ENI. Unbound, a packet to it goes by the default
-route, and with the ENI that holds that, it is gone. From the address
-of another ENI it goes by that ENI's own table.
+route, and with the ENI that holds that, it is gone. From the address of
+another ENI it goes by that ENI's own table.
 """
 
 from __future__ import annotations

@@ -98,18 +98,18 @@ def _read(path: Path) -> NetplanFile:
 
 def _require_netdefs(path: Path, content: Mapping[str, Any]) -> None:
     """Refuse what netplan refuses, too: all that follows reads mappings."""
-    where, value = "network", content.get("network") or {}
-    if isinstance(value, dict):
-        where, value = f"{where}.ethernets", value.get("ethernets") or {}
-    items = {where: value}
-    if isinstance(value, dict):
-        for key, netdef in value.items():
-            items[f"{where}.{key}"] = netdef or {}
-            if isinstance(netdef, dict):
-                items[f"{where}.{key}.match"] = netdef.get("match") or {}
-    for name, item in items.items():
-        if not isinstance(item, dict):
-            raise LinkError(f"netplan's {path}: {name} is no mapping")
+    network = _mapping(path, "network", content.get("network"))
+    where = "network.ethernets"
+    for key, value in _mapping(path, where, network.get("ethernets")).items():
+        netdef = _mapping(path, f"{where}.{key}", value)
+        _mapping(path, f"{where}.{key}.match", netdef.get("match"))
+
+
+def _mapping(path: Path, where: str, value: Any) -> Mapping[str, Any]:
+    """Return it, empty where nothing is said."""
+    if not isinstance(value or {}, dict):
+        raise LinkError(f"netplan's {path}: {where} is no mapping")
+    return value or {}
 
 
 def read_own_overlay(root: Path = Path("/")) -> tuple[NetplanFile, ...]:

@@ -38,26 +38,21 @@ def default_holder(
         enis: all of the instance, also those that are left alone.
         version: 4 or 6.
     """
+    named = bound.default
+    if named and _has(named.eni, version):
+        return named
     primary = next((eni for eni in enis if eni.is_primary), None)
-    named = bound.default is not None and has_family(
-        bound.default.eni, version
-    )
     managed = [item.eni for item in bound.interfaces]
-    if primary and primary not in managed and has_family(primary, version):
-        return bound.default if named else None
+    if primary and primary not in managed and _has(primary, version):
+        return None
     ordered = sorted(
         bound.interfaces,
-        key=lambda item: (
-            item != bound.default,
-            not item.eni.is_primary,
-            item.eni.sort_key(),
-        ),
+        key=lambda item: (not item.eni.is_primary, item.eni.sort_key()),
     )
-    return next((it for it in ordered if has_family(it.eni, version)), None)
+    return next((it for it in ordered if _has(it.eni, version)), None)
 
 
-def has_family(eni: Eni, version: int) -> bool:
-    """Has the ENI an address of that family?"""
+def _has(eni: Eni, version: int) -> bool:
     return bool(eni.local_ipv4s if version == 4 else eni.ipv6s)
 
 

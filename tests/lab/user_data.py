@@ -45,17 +45,22 @@ def cloud_config(content: Mapping[str, Any]) -> str:
     return "#cloud-config\n" + yaml.safe_dump(dict(content), sort_keys=False)
 
 
+def interfaces(intent: Intent) -> dict[str, dict[str, Any]]:
+    """The key's part of the ENIs that have a table."""
+    return {
+        name: {
+            "device_number": intent.shape.eni(name).device_number,
+            "network_card": intent.shape.eni(name).network_card,
+            "table": table,
+        }
+        for name, table in intent.tables.items()
+    }
+
+
 def multihome(intent: Intent, **changes: Any) -> str:
     """The key, with some entries replaced by `changes`; None: left out."""
     key: dict[str, Any] = {
-        "interfaces": {
-            name: {
-                "device_number": intent.shape.eni(name).device_number,
-                "network_card": intent.shape.eni(name).network_card,
-                "table": table,
-            }
-            for name, table in intent.tables.items()
-        },
+        "interfaces": interfaces(intent),
         "default": intent.default,
         "policy": [
             {

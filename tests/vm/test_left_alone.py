@@ -58,13 +58,7 @@ class Case:
 
     def key(self) -> dict[str, Any]:
         """Return the interfaces, with the one that is left alone."""
-        managed = {
-            name: {
-                "device_number": SHAPE.eni(name).device_number,
-                "table": table,
-            }
-            for name, table in self.intent.tables.items()
-        }
+        managed = user_data.interfaces(self.intent)
         (theirs,) = (it for it in SHAPE.enis if it.name not in managed)
         alone = {"device_number": theirs.device_number, "manage": False}
         return {**managed, "theirs": alone}
